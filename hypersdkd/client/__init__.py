@@ -1,0 +1,1 @@
+"""Readers of a daemon: over HTTP, or straight from the queue's directories."""

@@ -1,0 +1,1 @@
+"""Order and time: plugins, configuration, queue, scheduler, journal, pipeline."""

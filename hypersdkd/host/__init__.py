@@ -1,0 +1,1 @@
+"""Linux and its tools; nothing here knows what a job is."""

@@ -1,0 +1,1 @@
+"""Frozen data without I/O: manifests, jobs, events, reports, problems."""

@@ -1,0 +1,33 @@
+"""Disks of a guest on their way through the stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDisk:
+    """A disk that a loader has opened, judged safe, and made readable for ``qemu-img``.
+
+    ``reference`` is the one safe way to name it to qemu: a ``json:`` pseudo-file name with every driver
+    explicit and every reference to another file neutralised; never pass ``path`` to qemu instead.
+    ``format`` is qemu's driver name, ``variant`` the format's own (``streamOptimized``); sizes in bytes.
+    """
+
+    path: Path
+    reference: str
+    format: str
+    virtual_size: int
+    file_size: int
+    variant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputDisk:
+    """A converted disk, not yet under its final name: ``temporary`` now, ``path`` once published."""
+
+    temporary: Path
+    path: Path
+    format: str
+    virtual_size: int

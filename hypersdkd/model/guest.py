@@ -1,0 +1,78 @@
+"""One guest of a job, as the worker gets it: plain, complete, already validated.
+
+A manifest of either dialect, or a dropped disk, becomes a tuple of these. A worker reads its own from
+``guest.json`` without pydantic, so that it starts fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSource:
+    """One disk to read: ``source_type`` in lower case, ``source_path`` as given.
+
+    ``size`` (bytes) and ``checksum`` (``sha256:HEX``) are what the manifest promises, to be verified.
+    ``trusted`` is ``load.trust_source_type``.
+    """
+
+    source_type: str
+    source_path: str
+    size: int | None = None
+    checksum: str = ""
+    trusted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A guest: its disks in boot order, what each stage shall do, and where the result goes.
+
+    ``inspect``, ``fix`` and ``validate`` are the manifest's objects of those stages (plain JSON values),
+    for the steps that read them; ``None`` where the manifest has none. ``output_path`` is as given in the
+    manifest until the daemon plans the job; ``outputs`` are then absolute paths, one a disk.
+    ``warnings`` are ``Problem.as_dict()`` shapes found when the manifest was read.
+    """
+
+    name: str
+    disks: tuple[DiskSource, ...]
+    output_format: str = "qcow2"
+    compress: bool = False
+    output_path: str = ""
+    outputs: tuple[str, ...] = ()
+    compare: bool = False
+    checksums: bool = False
+    inspect: Mapping[str, object] | None = None
+    fix: Mapping[str, object] | None = None
+    validate: Mapping[str, object] | None = None
+    warnings: tuple[Mapping[str, str], ...] = field(default=())
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON shape; :meth:`from_dict` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> Guest:
+        """Read :meth:`as_dict` back. Raises ``TypeError`` or ``KeyError`` on anything else."""
+        values = dict(data)
+        disks = values.pop("disks")
+        outputs = values.pop("outputs", ())
+        warnings = values.pop("warnings", ())
+        if not isinstance(disks, list | tuple) or not isinstance(outputs, list | tuple):
+            raise TypeError("disks and outputs must be lists")
+        if not isinstance(warnings, list | tuple):
+            raise TypeError("warnings must be a list")
+        return cls(
+            disks=tuple(DiskSource(**disk) for disk in disks),
+            outputs=tuple(str(path) for path in outputs),
+            warnings=tuple(warnings),
+            **values,  # type: ignore[arg-type]
+        )
+
+
+#: qemu-img's name of each output format, which is also its file suffix here.
+OUTPUT_FORMATS = ("qcow2", "raw", "vdi", "vmdk")
+
+#: Source types that a manifest may name (hyper2kvm's, and qcow2 and vdi).
+SOURCE_TYPES = ("vmdk", "ova", "ovf", "vhd", "vhdx", "raw", "ami", "qcow2", "vdi")

@@ -1,0 +1,262 @@
+"""One shape for everything that can go wrong.
+
+A :class:`Problem` is what an operator reads; its ``code`` is stable and is what a script tests. The
+places where a code becomes something else are one each: HTTP status in ``web/errors.py``, exit status in
+``cli/exits.py``, journal entry in ``model/event.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A thing that went wrong, what it means and what to do.
+
+    ``code`` is a key of :data:`CODES` or a plugin's own (``plugin-name.something``). ``message`` is one
+    line; ``detail`` may be long. ``remedy`` is never empty: the catalogue supplies one. ``path`` is the
+    place in a document (``pipeline.load.source_path``, ``vms[1].name``), empty when there is none.
+    """
+
+    code: str
+    message: str
+    detail: str = ""
+    remedy: str = ""
+    path: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.remedy:
+            known = CODES.get(self.code)
+            object.__setattr__(self, "remedy", known.remedy if known else DEFAULT_REMEDY)
+
+    def at(self, path: str) -> Problem:
+        """The same problem, placed at ``path``."""
+        return replace(self, path=path)
+
+    def as_dict(self) -> dict[str, str]:
+        """The JSON shape: ``code message detail hint remedy path``; ``hint`` equals ``remedy``."""
+        return {
+            "code": self.code,
+            "path": self.path,
+            "message": self.message,
+            "detail": self.detail,
+            "remedy": self.remedy,
+            "hint": self.remedy,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> Problem:
+        """Read :meth:`as_dict` back; unknown keys are ignored."""
+        text = {key: str(data.get(key, "")) for key in ("code", "message", "detail", "remedy", "path")}
+        return cls(**text)
+
+
+class ProblemError(Exception):
+    """Carries a :class:`Problem` up to whoever turns it into a reply, a sidecar or an exit status.
+
+    ``retry_after`` is ``None`` for a permanent problem, or the seconds after which trying again may help.
+    """
+
+    def __init__(self, problem: Problem, *, retry_after: float | None = None) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+        self.retry_after = retry_after
+
+
+def fail(code: str, message: str, *, detail: str = "", remedy: str = "", path: str = "") -> ProblemError:
+    """The exception to raise for a permanent problem: ``raise fail("source-missing", ...)``."""
+    return ProblemError(Problem(code, message, detail, remedy, path))
+
+
+@dataclass(frozen=True, slots=True)
+class CodeMeaning:
+    """What a code means, its usual remedy, and the HTTP status it maps to."""
+
+    meaning: str
+    remedy: str
+    http: int = field(default=400)
+
+
+DEFAULT_REMEDY: Final = "See the job's log for the cause; retry the job once it is mended."
+
+#: Every code of the core. ``docs/problems.md`` lists the same ones; a test compares both ways.
+CODES: Final[Mapping[str, CodeMeaning]] = {
+    # documents
+    "document-syntax": CodeMeaning(
+        "The text is not JSON or YAML.", "Mend the syntax at the place named and submit again."
+    ),
+    "document-shape": CodeMeaning(
+        "The document is not one object of keys and values.", "Start from `hyperctl manifest generate`."
+    ),
+    "document-too-large": CodeMeaning(
+        "The document is larger than 10 MiB.", "Split the batch into several manifests.", 413
+    ),
+    "document-too-deep": CodeMeaning(
+        "The document nests deeper than 32 levels.", "Flatten the document: a manifest needs six levels."
+    ),
+    "document-aliases": CodeMeaning(
+        "The YAML aliases expand to more than the limit.", "Write the values out instead of using aliases."
+    ),
+    "document-duplicate-key": CodeMeaning(
+        "A key stands twice in one object.", "Remove one of the two: readers disagree on which one counts."
+    ),
+    # manifests
+    "manifest-required": CodeMeaning("A required key is missing or empty.", "Add the key that is named."),
+    "manifest-type": CodeMeaning("A value has the wrong type.", "Give the value the type that is named."),
+    "manifest-value": CodeMeaning("A value is not one of those allowed.", "Choose one of the values that are listed."),
+    "manifest-version": CodeMeaning("The manifest's version is not known here.", 'Set version to "1.0".'),
+    "manifest-too-many-guests": CodeMeaning(
+        "A batch holds more than 10,000 guests.", "Split the batch into several manifests."
+    ),
+    "manifest-duplicate-disk": CodeMeaning("Two disks have the same id.", "Give each disk its own id."),
+    "manifest-duplicate-output": CodeMeaning(
+        "Two guests of the job would write the same output.", "Give each guest its own output_path."
+    ),
+    "manifest-unknown-key": CodeMeaning(
+        "A key that nothing reads (a warning, not an error).", "Correct the spelling or remove the key."
+    ),
+    "manifest-unsupported": CodeMeaning(
+        "The manifest asks for something that this build cannot do.",
+        "Remove the request, or install the plugin that provides it.",
+    ),
+    "manifest-rejected": CodeMeaning("A plugin's own rule refused the manifest.", "See the rule's message."),
+    "manifest-encoding": CodeMeaning(
+        "The text is not UTF-8; the bad bytes were replaced (a warning).", "Save the file as UTF-8."
+    ),
+    # sources
+    "source-missing": CodeMeaning(
+        "The source does not exist.", "Check the path as the daemon sees it, then retry the job.", 404
+    ),
+    "source-unreadable": CodeMeaning(
+        "The daemon may not read the source.", "Give the daemon's user read permission, then retry the job."
+    ),
+    "source-not-regular": CodeMeaning(
+        "The source is not a regular file.", "Name the disk image itself, not a link, directory or device."
+    ),
+    "source-outside": CodeMeaning(
+        "The source is outside the directories that sources may come from.",
+        "Move the source below the queue or add its directory to workflow.source_dirs.",
+    ),
+    "source-busy": CodeMeaning(
+        "Another process has the source open for writing.",
+        "Wait until the copy has finished, then retry the job.",
+        409,
+    ),
+    "source-changed": CodeMeaning(
+        "The source changed while it was read.", "Stop what writes to it, then retry the job."
+    ),
+    "source-type-unknown": CodeMeaning(
+        "No loaded plugin reads this source type.", "Use a listed source type or install a plugin for it."
+    ),
+    "source-type-mismatch": CodeMeaning(
+        "The content is not of the type that the manifest claims.",
+        "Set source_type to the detected type that is named.",
+    ),
+    # images
+    "image-empty": CodeMeaning("The image is empty.", "Export the disk again; an empty file has no guest in it."),
+    "image-truncated": CodeMeaning(
+        "The image ends before its own tables say it should.", "Copy or export the disk again."
+    ),
+    "image-invalid": CodeMeaning("The image's header or tables make no sense.", "Export the disk again."),
+    "image-backing": CodeMeaning(
+        "The image needs another file (backing file, parent, data file, extent).",
+        "Flatten the image first: `qemu-img convert`, or consolidate the snapshots before the export.",
+    ),
+    "image-encrypted": CodeMeaning("The image is encrypted.", "Decrypt the image before the export."),
+    "image-unsupported": CodeMeaning(
+        "A variant of a format that is not read.", "Convert it to a sparse, self-contained image first."
+    ),
+    "image-limits": CodeMeaning(
+        "The image claims sizes beyond what is allowed.", "Check where the image comes from; export it again."
+    ),
+    # outputs
+    "output-outside": CodeMeaning(
+        "The output would lie outside the output directories.",
+        "Use a path below output_dir or add its directory to workflow.output_dirs.",
+    ),
+    "output-exists": CodeMeaning(
+        "The output exists already; it is never overwritten.",
+        "Move the existing file away or choose another output_path, then retry the job.",
+        409,
+    ),
+    "output-unwritable": CodeMeaning(
+        "The output directory cannot be written.", "Give the daemon's user write permission, then retry."
+    ),
+    "output-invalid": CodeMeaning(
+        "The converted image did not pass its checks; it was not published.",
+        "Retry the job; if it fails again, keep the source and report the log.",
+    ),
+    "no-space": CodeMeaning(
+        "There is not enough free space for the output.", "Free the space that is named, then retry the job."
+    ),
+    # running
+    "tool-missing": CodeMeaning("A program that is needed is not installed.", "Install the package named."),
+    "tool-failed": CodeMeaning("A program ended with an error.", "Read its output in the detail."),
+    "tool-timeout": CodeMeaning(
+        "A program ran longer than its time limit and was ended.",
+        "Check the storage below the source and the output; raise the limit if it is only slow.",
+    ),
+    "worker-crashed": CodeMeaning(
+        "The worker process died more often than max_attempts allows.",
+        "Look for memory or storage trouble on the host, then retry the job.",
+    ),
+    "worker-interrupted": CodeMeaning(
+        "The daemon was stopped too often while this guest ran.",
+        "Retry the job once the daemon runs steadily.",
+    ),
+    "plugin-failed": CodeMeaning(
+        "A plugin raised an error that it should not have.",
+        "Disable or update the plugin; see its record.",
+        500,
+    ),
+    "step-failed": CodeMeaning("A step raised an unexpected error.", "Report the traceback in the detail."),
+    "batch-failed": CodeMeaning(
+        "At least one guest of the batch failed; the others were converted.",
+        "Mend what each failed guest reports, then submit only those guests again.",
+    ),
+    "cancelled": CodeMeaning("The job was cancelled.", "Retry the job if it should run after all.", 409),
+    # queue and daemon
+    "queue-locked": CodeMeaning(
+        "Another daemon already works this queue.", "Stop it, or give this one another base_dir.", 409
+    ),
+    "queue-unusable": CodeMeaning(
+        "The queue's directories cannot be used.", "Create them and give them to the daemon's user.", 500
+    ),
+    "queue-split": CodeMeaning(
+        "The queue's directories are not on one file system, so a claim could not be atomic.",
+        "Put all directories of the queue on one file system.",
+        500,
+    ),
+    "name-invalid": CodeMeaning(
+        "A name cannot be a file name.",
+        "Use a name without slashes or control characters, of 1 to 180 bytes.",
+    ),
+    "job-unknown": CodeMeaning("There is no such job.", "List the jobs: `hyperctl workflow list`.", 404),
+    "job-state": CodeMeaning(
+        "The job is not in a state that allows this.", "Look at the job: `hyperctl job show ID`.", 409
+    ),
+    "config-invalid": CodeMeaning(
+        "The configuration has errors.", "Mend each line that is named; see etc/hypersdkd.yaml.", 500
+    ),
+    "config-missing": CodeMeaning("The configuration file cannot be read.", "Check --config.", 500),
+    "address-unsafe": CodeMeaning(
+        "The listen address is not loopback.", "Listen on 127.0.0.1, [::1] or a unix socket.", 500
+    ),
+    # HTTP and client
+    "not-found": CodeMeaning("There is nothing at this address.", "See docs/api.md for the addresses.", 404),
+    "method-not-allowed": CodeMeaning("The address does not take this method.", "See docs/api.md.", 405),
+    "request-invalid": CodeMeaning("The request cannot be read.", "See docs/api.md.", 400),
+    "request-refused": CodeMeaning(
+        "The request's Host or Origin is not this daemon's.",
+        "Call it by localhost, 127.0.0.1 or its socket.",
+        403,
+    ),
+    "internal": CodeMeaning("An error in hypersdkd itself.", "Report it with the daemon's log.", 500),
+    "daemon-unreachable": CodeMeaning(
+        "No daemon answers.", "Start it (`systemctl start hypersdkd`) or name it by --url or --socket.", 503
+    ),
+    "usage": CodeMeaning("The command line cannot be understood.", "See `hyperctl --help`."),
+}

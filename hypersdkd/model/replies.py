@@ -1,0 +1,133 @@
+"""What the daemon's services answer, before HTTP or a terminal gives it a form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hypersdkd.model.guest import Guest
+from hypersdkd.model.job import JobState, JobSummary
+from hypersdkd.model.problem import Problem, ProblemError
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What the rules say of a manifest. ``guests`` is what would be run; empty when not valid.
+
+    ``name`` is the manifest's own name, or empty. ``document`` is the parsed object (empty when the text
+    could not be parsed; then ``parsed`` is false, and HTTP answers 400).
+    """
+
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    name: str = ""
+    batch: bool = False
+    guests: tuple[Guest, ...] = ()
+    document: Mapping[str, object] = field(default_factory=dict)
+    parsed: bool = True
+
+    @property
+    def valid(self) -> bool:
+        """Whether nothing stands in the way of running it."""
+        return not self.problems
+
+
+class ManifestInvalidError(ProblemError):
+    """A submission that the rules refused; the first problem stands for all of ``validation``."""
+
+    def __init__(self, validation: Validation) -> None:
+        super().__init__(validation.problems[0])
+        self.validation = validation
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A manifest was put into the queue: its file there (absolute) and the job's ID."""
+
+    manifest_path: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """A filter for job lists. ``states`` empty means all; ``q`` is a part of the name, any case.
+
+    ``date`` is YYYY-MM-DD (ended jobs only), ``limit`` rows at most, ``cursor`` what the last page gave.
+    """
+
+    states: frozenset[JobState] = frozenset()
+    q: str = ""
+    date: str = ""
+    limit: int = 1000
+    cursor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """A page of jobs; ``total`` counts all that match, ``cursor`` is empty on the last page."""
+
+    jobs: tuple[JobSummary, ...]
+    total: int
+    cursor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetail:
+    """One job whole: its row, where its file is now, its attempts, and its error if it ended in one."""
+
+    summary: JobSummary
+    path: str
+    original_name: str
+    attempts: int
+    claimed_at: str | None
+    problem: Problem | None
+    remedy: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """The JSON shape: the row's fields and these."""
+        return {
+            **self.summary.as_dict(),
+            "path": self.path,
+            "original_name": self.original_name,
+            "attempts": self.attempts,
+            "claimed_at": self.claimed_at,
+            "problem": self.problem.as_dict() if self.problem else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """A file in the queue: its name as text, and why it waits or is ignored (empty when it is ready).
+
+    ``size`` is in bytes; ``since`` is RFC 3339 UTC, when it was first seen.
+    """
+
+    name: str
+    reason: str = ""
+    size: int = 0
+    since: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """The JSON shape."""
+        return {"name": self.name, "reason": self.reason, "size": self.size, "since": self.since}
+
+
+@dataclass(frozen=True, slots=True)
+class QueueInspection:
+    """The drop directory as it is seen now, and how many files each directory holds."""
+
+    pending: tuple[QueueEntry, ...] = ()
+    waiting: tuple[QueueEntry, ...] = ()
+    ignored: tuple[QueueEntry, ...] = ()
+    foreign: tuple[QueueEntry, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, object]:
+        """The JSON shape."""
+        return {
+            "pending": [entry.as_dict() for entry in self.pending],
+            "waiting": [entry.as_dict() for entry in self.waiting],
+            "ignored": [entry.as_dict() for entry in self.ignored],
+            "foreign": [entry.as_dict() for entry in self.foreign],
+            "counts": dict(self.counts),
+        }

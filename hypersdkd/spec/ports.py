@@ -1,0 +1,118 @@
+"""Ports: the small interfaces through which plugins see the world."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from hypersdkd.model.disk import OutputDisk, SourceDisk
+from hypersdkd.model.guest import Guest
+from hypersdkd.model.problem import Problem
+from hypersdkd.model.replies import QueueEntry, Receipt
+
+
+class StepContext(Protocol):
+    """What a step or loader may see and say. It lives in the worker, for one guest and one attempt."""
+
+    @property
+    def guest(self) -> Guest:
+        """What is asked for. ``guest.outputs`` are absolute final paths, one a disk."""
+
+    @property
+    def work(self) -> Path:
+        """An empty directory of this attempt's own, removed when the guest has ended."""
+
+    @property
+    def source_roots(self) -> Sequence[Path]:
+        """Directories below which sources may lie; already resolved."""
+
+    @property
+    def disks(self) -> Sequence[SourceDisk]:
+        """What LOAD opened, in boot order; empty before that."""
+
+    @property
+    def outputs(self) -> Sequence[OutputDisk]:
+        """What CONVERT wrote, in boot order; empty before that."""
+
+    def add_output(self, output: OutputDisk) -> None:
+        """CONVERT hands over a finished disk under its temporary name."""
+
+    def temporary_for(self, index: int) -> Path:
+        """Where to write disk ``index``: a hidden name beside its final path, the same in each attempt."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Bytes done of bytes in all for this stage; rate, percent and ETA are worked out from it."""
+
+    def finding(self, key: str, value: object) -> None:
+        """A fact about the guest or its source (a JSON value), for the report."""
+
+    def check(self, name: str, passed: bool, detail: str = "") -> None:
+        """The result of a check that was made. It does not fail the guest by itself."""
+
+    def warn(self, problem: Problem) -> None:
+        """Something that the operator should know and that does not fail the guest."""
+
+    def tool(self, name: str, version: str) -> None:
+        """A program that took part, for the report's ``tools``."""
+
+    def log(self, line: str) -> None:
+        """One line for the guest's log; control characters are escaped."""
+
+
+class WorkerHandle(Protocol):
+    """A running worker, wherever it is."""
+
+    async def wait(self) -> int | None:
+        """Returns once the worker *and all that it started* are gone: its exit status if known."""
+
+    async def kill(self) -> None:
+        """End all of it, now; returns when nothing is left. Safe to call twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusView:
+    """What the core knows of itself when a status is asked for. Bytes, whole seconds, counts."""
+
+    mode: str
+    mode_reason: str
+    version: str
+    base_dir: str
+    pending: int
+    processing: int
+    processed_today: int
+    failed_today: int
+    cancelled_today: int
+    waiting: int
+    max_workers: int
+    workers_running: int
+    uptime_seconds: int
+    paused: bool
+    draining: bool
+    executor: str
+    free_bytes: int
+    eta_seconds: int | None
+    last_error: str
+    plugins: Sequence[Mapping[str, object]] = field(default=())
+
+
+class QueueView(Protocol):
+    """The drop directory as the intake last judged it, and the counts of the index."""
+
+    def entries(self) -> Sequence[tuple[QueueEntry, str]]:
+        """Each file with its verdict: ``ready``, ``waiting``, ``ignored`` or ``foreign``; in claim order."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Files in ``to_be_processed processing processed failed`` (the last two: today)."""
+
+
+class DropDirectory(Protocol):
+    """The one door into the queue."""
+
+    def put(self, name: str, content: bytes) -> Receipt:
+        """Make ``content`` appear at once, whole and durable, as ``name``; it never replaces a file.
+
+        Raises ``FileExistsError`` when the name is taken (by any job of any state), ``ProblemError`` when
+        the name cannot be a file name or the queue cannot be written.
+        """

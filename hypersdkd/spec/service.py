@@ -1,0 +1,55 @@
+"""The daemon's services as the web floor calls them; ``engine.workflow`` implements it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from hypersdkd.model.event import Event
+from hypersdkd.model.replies import JobDetail, JobPage, JobQuery, QueueInspection, Receipt, Validation
+
+
+class Workflow(Protocol):
+    """What can be asked of a running daemon. Failures are ``ProblemError``s."""
+
+    async def status(self) -> Mapping[str, object]:
+        """The status reply, plugins' fields included."""
+
+    async def jobs(self, query: JobQuery) -> JobPage:
+        """A page of jobs, newest first within a state; pending in claim order."""
+
+    async def job(self, job_id: str) -> JobDetail:
+        """One job; ``job-unknown`` if there is none."""
+
+    async def events(self, job_id: str) -> Sequence[Event]:
+        """All events of all guests of a job, in order of time."""
+
+    async def log(self, job_id: str, lines: int) -> Sequence[str]:
+        """The last lines of a job's log."""
+
+    async def report(self, job_id: str) -> Mapping[str, object]:
+        """The report (or error sidecar) of an ended job, or the fold so far of a running one."""
+
+    async def validate(self, text: bytes, syntax: str = "") -> Validation:
+        """Judge a manifest by every plugin's rules."""
+
+    async def submit(self, text: bytes, syntax: str = "", idempotency_key: str = "") -> Receipt:
+        """Validate and put into the queue. ``ManifestInvalidError`` carries the validation."""
+
+    async def cancel(self, job_id: str) -> None:
+        """Ask for a job's end; it is ``cancelled`` once nothing of it runs any more."""
+
+    async def retry(self, job_id: str) -> None:
+        """Put a failed or cancelled job back to pending."""
+
+    async def pause(self) -> None:
+        """Claim nothing more and start no further guest; what runs goes on. Survives a restart."""
+
+    async def resume(self) -> None:
+        """Undo :meth:`pause`."""
+
+    async def queue(self) -> QueueInspection:
+        """The drop directory, with reasons."""
+
+    def ready(self) -> str:
+        """Empty when the daemon takes work; else why not."""

@@ -1,0 +1,74 @@
+"""Declarations: what a plugin's hooks return. Frozen, so that a plugin cannot change another's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hypersdkd.model.disk import SourceDisk
+from hypersdkd.model.guest import DiskSource
+from hypersdkd.model.stage import Stage
+from hypersdkd.spec.ports import StepContext, WorkerHandle
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """Reads sources of some types. ``load`` runs in the worker.
+
+    It opens read-only, never writes to the source, and raises ``ProblemError`` for anything unsafe.
+    """
+
+    source_types: frozenset[str]
+    load: Callable[[StepContext, DiskSource], SourceDisk]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A part of a stage. ``run`` is a plain function in the worker; ``order`` sorts within the stage.
+
+    ``run`` raises ``ProblemError`` to fail the guest; anything else it raises is reported as
+    ``step-failed`` with the plugin's name. It is called again from the start after a crash, so it must
+    not depend on what an earlier attempt left in ``context.work``.
+    """
+
+    name: str
+    stage: Stage
+    run: Callable[[StepContext], None]
+    order: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class GuestRun:
+    """What an executor gets: the guest's directory is all that the worker needs."""
+
+    job_id: str
+    vm: str
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Runs ``python -m hypersdkd.worker DIRECTORY`` somewhere. Both callables run in the daemon's loop.
+
+    ``start`` begins a run. ``adopt`` finds a worker that a former daemon left behind, or returns ``None``
+    when nothing of it is alive any more.
+    """
+
+    name: str
+    start: Callable[[GuestRun], Coroutine[Any, Any, WorkerHandle]]
+    adopt: Callable[[GuestRun], Coroutine[Any, Any, WorkerHandle | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A manifest on its way into the queue.
+
+    ``text`` is what was sent, ``document`` its parsed object, ``name`` the manifest's own name (may be
+    empty, hostile, anything).
+    """
+
+    text: bytes
+    document: dict[str, object]
+    name: str

@@ -1,0 +1,1 @@
+"""The features: one file each. Every module here is found through the entry-point group ``hypersdkd``."""
