@@ -241,6 +241,9 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     "config-invalid": CodeMeaning(
         "The configuration has errors.", "Mend each line that is named; see etc/hypersdkd.yaml.", 500
     ),
+    "config-deprecated": CodeMeaning(
+        "The configuration has a key of hyper2kvm's (a warning).", "Write the key that is named instead."
+    ),
     "config-missing": CodeMeaning("The configuration file cannot be read.", "Check --config.", 500),
     "address-unsafe": CodeMeaning(
         "The listen address is not loopback.", "Listen on 127.0.0.1, [::1] or a unix socket.", 500

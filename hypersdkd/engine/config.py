@@ -1,0 +1,353 @@
+"""Settings: what an operator may set, its unit, its default and why; and how the file is found and judged.
+
+The file is the first of ``--config``, :data:`SEARCH`, else the defaults alone. Every error is told at once,
+each with its path. The reading of the text, and hyper2kvm's own keys, are in ``config_read``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from hypersdkd.engine.config_read import Reading, explain, is_loopback, read_file, split_address
+from hypersdkd.model.problem import Problem, ProblemError
+
+Mode = Literal["manifest", "disk"]
+
+#: Where the configuration is looked for without ``--config``; the second is hyper2kvm's place.
+SEARCH: Final = (Path("/etc/hypersdkd/hypersdkd.yaml"), Path("/etc/hyper2kvm/workflow-daemon.yaml"))
+
+#: The queue of each mode when ``workflow.base_dir`` is not set; hyper2kvm's and HyperSDK's places.
+BASE_DIRS: Final[Mapping[Mode, Path]] = {
+    "manifest": Path("/var/lib/hyper2kvm/manifest-workflow"),
+    "disk": Path("/var/lib/hyper2kvm/workflow"),
+}
+
+#: Suffixes that only a queue of disks holds; any of them in ``to_be_processed`` means disk mode.
+DISK_SUFFIXES: Final = (".vmdk", ".ova", ".ovf", ".vhd", ".vhdx", ".raw", ".img", ".ami", ".qcow2", ".vdi")
+
+#: Entries looked at to tell what a queue holds; enough to judge, and quick in a queue of 100,000.
+LOOK_AT: Final = 1000
+
+#: Sections whose keys take effect at a reload; a change of any other key needs a restart.
+LIVE_KEYS: Final = ("workflow.max_workers", "plugins", "logging.level")
+
+
+def _absolute(value: object) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError("must be a path")
+    if "\0" in str(value) or not Path(value).is_absolute():
+        raise ValueError("must be an absolute path (neither ~ nor the working directory is looked at)")
+    return Path(value)
+
+
+def _loopback(value: str) -> str:
+    host, _port = split_address(value)
+    if not is_loopback(host):
+        raise ValueError(f"{value!r} is not a loopback address, and serving any other is not available yet")
+    return value
+
+
+def _unavailable(value: object) -> None:
+    if value is not None:
+        raise ValueError("not available yet: the API is served on loopback and a unix socket only")
+
+
+def _executor(value: str) -> str:
+    if value in ("systemd", "dask", "observe"):
+        raise ValueError(f"the executor {value!r} is not available yet; use 'local'")
+    return value
+
+
+AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
+Address = Annotated[str, AfterValidator(_loopback)]
+Unavailable = Annotated[None, BeforeValidator(_unavailable)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class WorkflowSettings(_Group):
+    """The queue and how it is worked."""
+
+    base_dir: AbsolutePath = Field(
+        BASE_DIRS["manifest"],
+        description="The queue's directory. Default: /var/lib/hyper2kvm/manifest-workflow, in disk mode "
+        "/var/lib/hyper2kvm/workflow, where hyper2kvm and HyperSDK look. One daemon works one queue.",
+    )
+    output_dir: AbsolutePath | None = Field(
+        None,
+        description="Where results go that name no other place. Default: base_dir/output, so that one file "
+        "system holds all unless told otherwise.",
+    )
+    output_dirs: tuple[AbsolutePath, ...] = Field(
+        (),
+        strict=False,
+        description="Further directories below which an output_path may lie. Default: none, since a manifest "
+        "must not choose freely where the daemon writes.",
+    )
+    max_workers: int = Field(
+        3, ge=1, le=256, description="Guests converted at the same time. Default: 3, as hyper2kvm has it."
+    )
+    poll_interval: float = Field(
+        2.0,
+        ge=0.1,
+        le=3600,
+        description="Seconds between safety checks of the queue. Default: 2. New files are seen by inotify at "
+        "once; this finds those of file systems without it (NFS, SMB).",
+    )
+    settle_seconds: float = Field(
+        2.0,
+        ge=0,
+        le=3600,
+        description="Seconds that a file must be unchanged before it is taken where no lease can tell whether "
+        "somebody still writes it. Default: 2. Raise it for slow uploads that pause.",
+    )
+    max_attempts: int = Field(
+        2,
+        ge=1,
+        le=100,
+        description="Attempts at a guest whose worker dies, before it fails. Default: 2, so that a bad guest "
+        "cannot crash the host for ever.",
+    )
+    source_dirs: tuple[AbsolutePath, ...] = Field(
+        (Path("/var/lib/libvirt/images"), Path("/srv"), Path("/mnt"), Path("/media")),
+        strict=False,
+        description="Directories below which sources may lie, besides base_dir. Default: "
+        "/var/lib/libvirt/images, /srv, /mnt, /media. A manifest must not read any file that the daemon can.",
+    )
+    drain_seconds: float = Field(
+        60.0,
+        ge=0,
+        le=86400,
+        description="Seconds that running guests get to finish when the daemon is stopped; then they are ended "
+        "and run again at the next start. Default: 60.",
+    )
+
+    @property
+    def outputs(self) -> Path:
+        """``output_dir``, or its default below ``base_dir``."""
+        return self.output_dir or self.base_dir / "output"
+
+    @model_validator(mode="after")
+    def _output_outside_queue(self) -> WorkflowSettings:
+        for name in ("to_be_processed", "processing", "processed", "failed", ".hypersdkd"):
+            if self.outputs.is_relative_to(self.base_dir / name):
+                raise ValueError(f"output_dir must not lie below the queue's own {name} directory")
+        return self
+
+
+class MapSettings(_Group):
+    """Names of the source's world and what they are called here."""
+
+    networks: dict[str, str] = Field(
+        {},
+        description="From a network's name at the source to one of this host. Default: none. Nothing reads it "
+        "yet; it is accepted so that a complete file stays valid.",
+    )
+
+
+class TlsSettings(_Group):
+    """The server's certificate, for serving beyond loopback."""
+
+    cert: Unavailable = Field(None, description="The certificate's path. Not available yet. Default: none.")
+    key: Unavailable = Field(None, description="The private key's path. Not available yet. Default: none.")
+
+
+class ApiSettings(_Group):
+    """Where the API is served."""
+
+    listen: tuple[Address, ...] = Field(
+        ("127.0.0.1:8080",),
+        strict=False,
+        description="Loopback addresses as HOST:PORT or [HOST]:PORT; port 0 takes a free one. Default: "
+        '["127.0.0.1:8080"], where HyperSDK\'s clients look. Empty: no TCP at all.',
+    )
+    socket: AbsolutePath | None = Field(
+        None,
+        description="A unix socket to serve as well; its group may connect (0660). Default: none.",
+    )
+    tokens_file: Unavailable = Field(
+        None, description="Bearer tokens, for serving beyond loopback. Not available yet. Default: none."
+    )
+    tls: TlsSettings = Field(
+        TlsSettings(), description="The certificate, for serving beyond loopback. Not available yet."
+    )
+
+
+class PluginSettings(BaseModel):
+    """Which plugins are loaded; any further key is a plugin's name and holds that plugin's own settings."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    __pydantic_extra__: dict[str, dict[str, object]] = Field(init=False)
+
+    dirs: tuple[AbsolutePath, ...] = Field(
+        (Path("/etc/hypersdkd/plugins.d"),),
+        strict=False,
+        description="Directories of drop-in plugins, one .py file each. Default: /etc/hypersdkd/plugins.d. "
+        "Files that others could write are refused.",
+    )
+    disabled: tuple[str, ...] = Field(
+        (), strict=False, description="Names of plugins that are not loaded. Default: none."
+    )
+
+    def options(self, name: str) -> Mapping[str, object]:
+        """The settings of the plugin ``name``; empty when it has none."""
+        return self.__pydantic_extra__.get(name, {})
+
+
+class LoggingSettings(_Group):
+    """The daemon's log, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least important level that is written. Default: info."
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        "auto", description="json, console, or auto: console on a terminal, else json. Default: auto."
+    )
+
+
+class Settings(_Group):
+    """The whole file."""
+
+    mode: Mode | None = Field(
+        None,
+        description="manifest (manifests are dropped) or disk (disk images are). Default: found out from which "
+        "default directory exists and what its queue holds; status says which and why.",
+    )
+    workflow: WorkflowSettings = Field(WorkflowSettings(), description="The queue and how it is worked.")
+    maps: MapSettings = Field(MapSettings(), description="Names of the source's world here.")
+    api: ApiSettings = Field(ApiSettings(), description="Where the API is served.")
+    plugins: PluginSettings = Field(PluginSettings(), description="Which plugins are loaded, and their settings.")
+    executor: Annotated[str, AfterValidator(_executor)] = Field(
+        "local",
+        pattern=r"^[a-z][a-z0-9_-]*$",
+        description="The executor that runs workers; a plugin may bring one. Default: local, child processes. "
+        "systemd, dask and observe are not available yet.",
+    )
+    logging: LoggingSettings = Field(LoggingSettings(), description="The daemon's log.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_sections(cls, values: object) -> object:
+        """A section whose keys are all commented out is read as null: it means the defaults."""
+        if not isinstance(values, dict):
+            return values
+        return {key: value for key, value in values.items() if value is not None or key not in cls.model_fields}
+
+
+class ConfigInvalidError(ProblemError):
+    """A configuration with errors: ``problems`` holds all of them, the first stands for all."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(problems[0])
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """What is in force. ``path`` is the file it came from, ``None`` for the defaults alone.
+
+    ``mode`` is decided, and ``mode_reason`` says how in a clause; ``settings.workflow.base_dir`` fits it.
+    """
+
+    settings: Settings
+    path: Path | None
+    warnings: tuple[Problem, ...]
+    mode: Mode
+    mode_reason: str
+
+
+def load_config(
+    path: Path | None, *, search: Sequence[Path] = SEARCH, base_dirs: Mapping[Mode, Path] = BASE_DIRS
+) -> LoadedConfig:
+    """Find, read and judge the configuration.
+
+    Raises :class:`ConfigInvalidError` with every error, or ``config-missing`` when the file cannot be read.
+    """
+    found = path or next((place for place in search if os.path.lexists(place)), None)
+    reading = read_file(found) if found else Reading({}, (), ())
+    problems = list(reading.problems)
+    settings = Settings()
+    try:
+        settings = Settings.model_validate(reading.values)
+    except ValidationError as error:
+        problems += explain(error, Settings)
+    if problems:
+        raise ConfigInvalidError(problems)
+    mode, reason = decide_mode(settings, base_dirs)
+    if "base_dir" not in settings.workflow.model_fields_set:
+        workflow = settings.workflow.model_copy(update={"base_dir": base_dirs[mode]})
+        settings = settings.model_copy(update={"workflow": workflow})
+    return LoadedConfig(settings, found, reading.warnings, mode, reason)
+
+
+def decide_mode(settings: Settings, base_dirs: Mapping[Mode, Path] = BASE_DIRS) -> tuple[Mode, str]:
+    """The mode and why: as set, else by the queue that is there."""
+    if settings.mode:
+        return settings.mode, "set in the configuration"
+    if "base_dir" in settings.workflow.model_fields_set:
+        held = _holds(settings.workflow.base_dir)
+        return held or "manifest", f"the queue holds {held}s" if held else "the queue holds nothing that tells"
+    there = [mode for mode in get_args(Mode) if base_dirs[mode].is_dir()]
+    if len(there) == 1:
+        return there[0], f"of the default directories only {base_dirs[there[0]]} exists"
+    if not there:
+        return "manifest", "no default directory exists"
+    full = [mode for mode in there if _holds(base_dirs[mode])]
+    if len(full) == 1:
+        return full[0], f"both default directories exist, and only {base_dirs[full[0]]} holds work"
+    return "manifest", "both default directories exist, and what they hold does not decide"
+
+
+def _holds(base_dir: Path) -> Mode | None:
+    """What waits in a queue: disks, manifests, or nothing that can be told."""
+    held: Mode | None = None
+    try:
+        with os.scandir(base_dir / "to_be_processed") as entries:
+            for _count, entry in zip(range(LOOK_AT), entries, strict=False):
+                name = entry.name.lower()
+                if name.endswith(DISK_SUFFIXES):
+                    return "disk"
+                if name.endswith((".json", ".yaml", ".yml")):
+                    held = "manifest"
+    except OSError:
+        return None
+    return held
+
+
+def changed_keys(old: Settings, new: Settings) -> tuple[str, ...]:
+    """The keys that differ, as ``section.key``; those not below a :data:`LIVE_KEYS` need a restart."""
+    before, after = _flat(old), _flat(new)
+    return tuple(key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key))
+
+
+def needs_restart(key: str) -> bool:
+    """Whether a change of ``key`` (from :func:`changed_keys`) waits for a restart."""
+    return not any(key == live or key.startswith(live + ".") for live in LIVE_KEYS)
+
+
+def _flat(settings: Settings) -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in settings.model_dump().items():
+        if isinstance(value, dict):
+            flat.update({f"{name}.{key}": inner for key, inner in value.items()})
+        else:
+            flat[name] = value
+    return flat
+
+
+def describe(problems: Sequence[Problem]) -> str:
+    """The problems as lines for a terminal or a log: path, message, and each remedy once."""
+    lines = []
+    for position, problem in enumerate(problems):
+        lines.append(f"{problem.path}: {problem.message}" if problem.path else problem.message)
+        if all(later.remedy != problem.remedy for later in problems[position + 1 :]):
+            lines.append(f"    {problem.remedy}")
+    return "\n".join(lines)
