@@ -156,10 +156,17 @@ def test_flat_keys_work_and_each_is_warned_of_once(tmp_path: Path) -> None:
     assert (workflow.max_workers, workflow.outputs) == (5, Path("/o"))
     assert {warning.code for warning in loaded.warnings} == {"config-deprecated"}
     assert sorted(warning.path for warning in loaded.warnings) == sorted(
-        (
-            "cmd manifest-workflow-mode manifest_workflow_dir workflow_mode workflow_dir "
-            "max_concurrent_jobs output_dir compress out_format"
-        ).split()
+        [
+            "cmd",
+            "manifest-workflow-mode",
+            "manifest_workflow_dir",
+            "workflow_mode",
+            "workflow_dir",
+            "max_concurrent_jobs",
+            "output_dir",
+            "compress",
+            "out_format",
+        ]
     )
 
 
