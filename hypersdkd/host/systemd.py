@@ -55,6 +55,12 @@ class Notifier:
         """Starting or stopping is allowed this much time from now, whatever the unit's limit says."""
         return self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}")
 
+    def close(self) -> None:
+        """Let the socket go; whatever is said later reaches nobody."""
+        if self._notifier is not None:
+            self._notifier.socket.close()
+            self._notifier = None
+
     def _send(self, *lines: str) -> bool:
         if self._notifier is None:
             return False

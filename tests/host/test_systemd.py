@@ -23,8 +23,14 @@ def systemd(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
         yield listener
 
 
-def test_each_message(systemd: socket.socket) -> None:
+@pytest.fixture
+def notifier(systemd: socket.socket) -> Iterator[Notifier]:
     notifier = Notifier()
+    yield notifier
+    notifier.close()
+
+
+def test_each_message(systemd: socket.socket, notifier: Notifier) -> None:
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
     assert notifier.ready("2 running")
     assert systemd.recv(4096) == b"READY=1\nSTATUS=2 running"
@@ -43,24 +49,25 @@ def test_each_message(systemd: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("text", ["café", "load → convert", "変換中", "🚀 é"])
-def test_status_arrives_as_utf8(systemd: socket.socket, text: str) -> None:
-    assert Notifier().ready(text)
+def test_status_arrives_as_utf8(systemd: socket.socket, notifier: Notifier, text: str) -> None:
+    assert notifier.ready(text)
     assert systemd.recv(4096) == b"READY=1\nSTATUS=" + text.encode()
 
 
-def test_a_hostile_status_stays_one_line_of_valid_utf8(systemd: socket.socket) -> None:
-    assert Notifier().status("a\nREADY=1\r\x1b[31m\0\udcff" + "é" * 4000)
+def test_a_hostile_status_stays_one_line_of_valid_utf8(systemd: socket.socket, notifier: Notifier) -> None:
+    assert notifier.status("a\nREADY=1\r\x1b[31m\0\udcff" + "é" * 4000)
     message = systemd.recv(65536)
     assert message.startswith(b"STATUS=a READY=1  [31m")
     assert b"\n" not in message
     assert len(message.decode()) <= 510
 
 
-def test_an_empty_status_clears_the_last_one(systemd: socket.socket) -> None:
-    assert Notifier().status("")
+def test_an_empty_status_clears_the_last_one(systemd: socket.socket, notifier: Notifier) -> None:
+    assert notifier.status("")
     assert systemd.recv(4096) == b"STATUS= "
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sdnotify drops its socket then
 def test_without_a_supervisor_nothing_happens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     assert not Notifier().ready()
@@ -68,9 +75,13 @@ def test_without_a_supervisor_nothing_happens(monkeypatch: pytest.MonkeyPatch, t
     assert not Notifier().ready()
 
 
-def test_a_supervisor_that_went_away_is_no_error(systemd: socket.socket) -> None:
-    notifier = Notifier()
+def test_a_supervisor_that_went_away_is_no_error(systemd: socket.socket, notifier: Notifier) -> None:
     systemd.close()
+    assert not notifier.watchdog()
+
+
+def test_a_closed_notifier_is_silent(notifier: Notifier) -> None:
+    notifier.close()
     assert not notifier.watchdog()
 
 
