@@ -248,7 +248,13 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     "address-unsafe": CodeMeaning(
         "The listen address is not loopback.", "Listen on 127.0.0.1, [::1] or a unix socket.", 500
     ),
+    "address-unavailable": CodeMeaning(
+        "The listen address cannot be used.",
+        "Stop what else listens there, or change api.listen or api.socket.",
+        500,
+    ),
     # HTTP and client
+    "not-ready": CodeMeaning("The daemon takes no work now.", "Mend what the detail says, or wait.", 503),
     "not-found": CodeMeaning("There is nothing at this address.", "See docs/api.md for the addresses.", 404),
     "method-not-allowed": CodeMeaning("The address does not take this method.", "See docs/api.md.", 405),
     "request-invalid": CodeMeaning("The request cannot be read.", "See docs/api.md.", 400),

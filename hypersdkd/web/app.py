@@ -1,0 +1,105 @@
+"""The aiohttp application, and how it is served."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import posixpath
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from hypersdkd.spec.service import Workflow
+from hypersdkd.web.access import audit, guard, security_headers
+from hypersdkd.web.endpoints import ENDPOINTS, Answer, Endpoint
+from hypersdkd.web.errors import Handler, errors
+from hypersdkd.web.request import BODY_LIMIT
+from hypersdkd.web.sockets import BACKLOG, address_of, check_inherited, open_listeners
+
+#: Seconds that an idle connection is kept; nginx's default, above the poll interval of every client.
+KEEPALIVE_SECONDS: Final = 75.0
+
+#: Seconds that running requests get to end when the server stops. They only read memory or write one file.
+SHUTDOWN_SECONDS: Final = 5.0
+
+
+def make_app(workflow: Workflow, *, endpoints: Sequence[Endpoint] = ENDPOINTS) -> web.Application:
+    """The application that answers for ``workflow``."""
+    app = web.Application(client_max_size=BODY_LIMIT, middlewares=[audit, errors, guard, _tidy_path])
+    app.on_response_prepare.append(security_headers)
+    for endpoint in endpoints:
+        app.router.add_route(endpoint.method, endpoint.route, _bind(endpoint.answer, workflow))
+    return app
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server. ``addresses`` are those it really listens on, as clients write them."""
+
+    addresses: tuple[str, ...]
+    runner: web.AppRunner
+    socket_file: tuple[Path, int] | None
+
+    async def stop(self) -> None:
+        """Answer what is running, then close; the unix socket's file goes unless another took its place."""
+        await self.runner.cleanup()
+        if self.socket_file is not None:
+            path, inode = self.socket_file
+            with contextlib.suppress(FileNotFoundError):
+                if path.lstat().st_ino == inode:
+                    path.unlink()
+
+
+async def serve(
+    app: web.Application,
+    *,
+    listen: Sequence[str] = (),
+    socket_path: Path | None = None,
+    inherited: Sequence[socket.socket] = (),
+) -> Server:
+    """Serve ``app`` on each address of ``listen``, on a unix socket, and on sockets opened by others.
+
+    Raises ``address-unsafe`` or ``address-unavailable`` before anything is served.
+    """
+    for listener in inherited:
+        check_inherited(listener)
+    listeners = [*inherited, *open_listeners(listen, socket_path)]
+    # auto_decompress: a small body must not become a large one. handle_signals: the daemon's own business.
+    runner = web.AppRunner(
+        app,
+        handle_signals=False,
+        access_log=None,
+        auto_decompress=False,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+    )
+    await runner.setup()
+    for listener in listeners:
+        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+    socket_file = (socket_path, socket_path.lstat().st_ino) if socket_path is not None else None
+    return Server(tuple(address_of(listener) for listener in listeners), runner, socket_file)
+
+
+def _bind(answer: Answer, workflow: Workflow) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await answer(workflow, request)
+
+    return handle
+
+
+@web.middleware
+async def _tidy_path(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Redirect ``//``, ``/./`` and ``/../`` to the clean path, as Go's router does."""
+    path = request.rel_url.raw_path
+    if isinstance(request.match_info.http_exception, web.HTTPNotFound):
+        clean = "/" + posixpath.normpath(path).lstrip("/") + ("/" if path.endswith("/") and path != "/" else "")
+        if clean != path:
+            query = request.rel_url.raw_query_string
+            target = f"{clean}?{query}" if query else clean
+            body = f'<a href="{html.escape(target)}">Moved Permanently</a>.\n\n'
+            raise web.HTTPMovedPermanently(target, text=body, content_type="text/html")
+    return await handler(request)

@@ -1,0 +1,127 @@
+"""What a request asks for, checked: nothing of a request reaches the workflow without passing here."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Final
+
+from aiohttp import web
+
+from hypersdkd.model.job import JobState
+from hypersdkd.model.problem import fail
+from hypersdkd.model.replies import JobQuery
+
+#: Largest body in bytes: the limit of the Go API, and of a manifest.
+BODY_LIMIT: Final = 10 * 1024 * 1024
+
+#: Seconds within which a body must have arrived: 10 MiB at 170 KiB/s.
+BODY_SECONDS: Final = 60.0
+
+#: Rows a page of jobs may hold.
+PAGE_LIMIT: Final = 10_000
+
+#: Lines of a log that may be asked for, and how many are sent when nothing is said.
+LOG_LIMIT: Final = 100_000
+LOG_LINES: Final = 200
+
+#: Longest ``Idempotency-Key``, ``q`` and ``cursor``, in characters: room for any UUID, hash or file name.
+TEXT_LIMIT: Final = 255
+
+#: Words of ``?status=``. ``all`` is no filter; ``active`` is the Go API's other word for ``processing``.
+STATUS_WORDS: Final[Mapping[str, frozenset[JobState]]] = {
+    **{state.value: frozenset({state}) for state in JobState},
+    "active": frozenset({JobState.PROCESSING}),
+    "all": frozenset(),
+}
+
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def job_id(request: web.Request) -> str:
+    """The job that the path names. ``job-unknown`` for a text that no file name can be."""
+    text = request.match_info["id"]
+    if "/" in text or "\0" in text or text in {".", ".."}:
+        raise fail("job-unknown", "There is no such job.")
+    return text
+
+
+def job_query(request: web.Request) -> JobQuery:
+    """The filter of a job list. Of a word that is given twice the first counts, as in the Go API."""
+    word = request.query.get("status", "") or JobState.PROCESSING.value
+    if word not in STATUS_WORDS:
+        raise fail("request-invalid", f"status must be one of: {', '.join(STATUS_WORDS)}", path="status")
+    return JobQuery(
+        states=STATUS_WORDS[word],
+        q=_text(request, "q"),
+        date=_date(request),
+        limit=_number(request, "limit", default=JobQuery().limit, highest=PAGE_LIMIT),
+        cursor=_text(request, "cursor"),
+    )
+
+
+def log_lines(request: web.Request) -> int:
+    """How many lines of a log are wanted: ``?lines=N``."""
+    return _number(request, "lines", default=LOG_LINES, highest=LOG_LIMIT)
+
+
+def idempotency_key(request: web.Request) -> str:
+    """The ``Idempotency-Key``, or empty. ``request-invalid`` when it is over-long or not printable."""
+    key = request.headers.get("Idempotency-Key", "")
+    if len(key) > TEXT_LIMIT or not key.isprintable():
+        raise fail("request-invalid", f"Idempotency-Key must be at most {TEXT_LIMIT} printable characters")
+    return key
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The whole body, as sent. It is never decompressed: a small body must not become a large one.
+
+    Raises ``request-invalid`` for an encoded or slow body and ``document-too-large`` above 10 MiB.
+    """
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+        raise fail(
+            "request-invalid",
+            "Invalid JSON: the body is compressed",
+            remedy="Send the document as it is, without Content-Encoding.",
+        )
+    too_large = fail("document-too-large", "Failed to read request: the body is larger than 10 MiB")
+    if (request.content_length or 0) > BODY_LIMIT:
+        raise too_large
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large from None
+    except TimeoutError:
+        raise fail(
+            "request-invalid", f"Failed to read request: the body did not arrive in {BODY_SECONDS:.0f} s"
+        ) from None
+
+
+def _number(request: web.Request, key: str, *, default: int, highest: int) -> int:
+    text = request.query.get(key, "")
+    if not text:
+        return default
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(highest)) else 0
+    if not 1 <= number <= highest:
+        raise fail("request-invalid", f"{key} must be a whole number from 1 to {highest}", path=key)
+    return number
+
+
+def _text(request: web.Request, key: str) -> str:
+    text = request.query.get(key, "")
+    if len(text) > TEXT_LIMIT:
+        raise fail("request-invalid", f"{key} must be at most {TEXT_LIMIT} characters", path=key)
+    return text
+
+
+def _date(request: web.Request) -> str:
+    text = request.query.get("date", "")
+    try:
+        if text and not _DATE.fullmatch(text):
+            raise ValueError
+        return date.fromisoformat(text).isoformat() if text else ""
+    except ValueError:
+        raise fail("request-invalid", "date must be a day, as YYYY-MM-DD", path="date") from None
