@@ -72,6 +72,15 @@ Unavailable = Annotated[None, BeforeValidator(_unavailable)]
 class _Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_sections(cls, values: object) -> object:
+        """A section whose keys are all commented out is read as null: it means the defaults."""
+        if not isinstance(values, dict):
+            return values
+        sections = {name for name, field in cls.model_fields.items() if isinstance(field.default, BaseModel)}
+        return {key: value for key, value in values.items() if value is not None or key not in sections}
+
 
 class WorkflowSettings(_Group):
     """The queue and how it is worked."""
@@ -232,14 +241,6 @@ class Settings(_Group):
         "systemd, dask and observe are not available yet.",
     )
     logging: LoggingSettings = Field(LoggingSettings(), description="The daemon's log.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_sections(cls, values: object) -> object:
-        """A section whose keys are all commented out is read as null: it means the defaults."""
-        if not isinstance(values, dict):
-            return values
-        return {key: value for key, value in values.items() if value is not None or key not in cls.model_fields}
 
 
 class ConfigInvalidError(ProblemError):
