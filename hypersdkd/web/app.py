@@ -23,6 +23,10 @@ from hypersdkd.web.sockets import BACKLOG, address_of, check_inherited, open_lis
 #: Seconds that an idle connection is kept; nginx's default, above the poll interval of every client.
 KEEPALIVE_SECONDS: Final = 75.0
 
+#: Seconds in which the rest of a refused body is read and dropped, so that its sender sees the reply
+#: instead of a reset. aiohttp's default is 10.
+LINGER_SECONDS: Final = 2.0
+
 #: Seconds that running requests get to end when the server stops. They only read memory or write one file.
 SHUTDOWN_SECONDS: Final = 5.0
 
@@ -75,6 +79,7 @@ async def serve(
         access_log=None,
         auto_decompress=False,
         keepalive_timeout=KEEPALIVE_SECONDS,
+        lingering_time=LINGER_SECONDS,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
     await runner.setup()
@@ -96,7 +101,8 @@ async def _tidy_path(request: web.Request, handler: Handler) -> web.StreamRespon
     """Redirect ``//``, ``/./`` and ``/../`` to the clean path, as Go's router does."""
     path = request.rel_url.raw_path
     if isinstance(request.match_info.http_exception, web.HTTPNotFound):
-        clean = "/" + posixpath.normpath(path).lstrip("/") + ("/" if path.endswith("/") and path != "/" else "")
+        clean = "/" + posixpath.normpath(path).lstrip("/")
+        clean += "/" if path.endswith("/") and clean != "/" else ""
         if clean != path:
             query = request.rel_url.raw_query_string
             target = f"{clean}?{query}" if query else clean

@@ -1,0 +1,32 @@
+"""A server on a free port with a workflow in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from hypersdkd.web.app import Server, make_app, serve
+from tests.web.fake import FakeWorkflow
+
+
+@pytest.fixture
+def workflow() -> FakeWorkflow:
+    return FakeWorkflow()
+
+
+@pytest.fixture
+async def server(workflow: FakeWorkflow, tmp_path) -> AsyncIterator[Server]:
+    running = await serve(make_app(workflow), listen=["127.0.0.1:0"], socket_path=tmp_path / "api.sock")
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+def url(server: Server) -> str:
+    return server.addresses[0]
+
+
+@pytest.fixture
+def unix(server: Server) -> str:
+    return server.addresses[1]
