@@ -161,6 +161,10 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         "The image ends before its own tables say it should.", "Copy or export the disk again."
     ),
     "image-invalid": CodeMeaning("The image's header or tables make no sense.", "Export the disk again."),
+    "image-unclean": CodeMeaning(
+        "The image was not closed cleanly, or its parts disagree in a way that can be lived with (a warning).",
+        "Check the converted guest; export the disk again if it does not work.",
+    ),
     "image-backing": CodeMeaning(
         "The image needs another file (backing file, parent, data file, extent).",
         "Flatten the image first: `qemu-img convert`, or consolidate the snapshots before the export.",
@@ -267,5 +271,15 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     "daemon-unreachable": CodeMeaning(
         "No daemon answers.", "Start it (`systemctl start hypersdkd`) or name it by --url or --socket.", 503
     ),
+    "reply-invalid": CodeMeaning(
+        "What the daemon answered is not of the shape it should have.", "Use a hyperctl of the daemon's version."
+    ),
+    # command line
     "usage": CodeMeaning("The command line cannot be understood.", "See `hyperctl --help`."),
+    "command-unknown": CodeMeaning("There is no such action.", "See `hyperctl --help`."),
+    "command-incomplete": CodeMeaning("A word that the command needs is missing.", "See `hyperctl --help`."),
+    "command-unavailable": CodeMeaning("The command is not part of this build.", "See `hyperctl --help`."),
+    "file-unreadable": CodeMeaning("A file of the command line cannot be read.", "Check the path."),
+    "file-unwritable": CodeMeaning("A file cannot be written.", "Check the directory and its permissions."),
+    "file-exists": CodeMeaning("A file is there already.", "Give --force to replace it, or another directory.", 409),
 }

@@ -1,0 +1,72 @@
+"""What a manifest asks for, as a short table. Meant for manifests that are valid; others show what they can."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from hypersdkd.cli.terminal import Terminal
+
+#: Guests of a batch that are listed; the rest are counted.
+LISTED: Final = 50
+
+
+def show_summary(terminal: Terminal, document: Mapping[str, object]) -> None:
+    """The manifest's summary, under its heading."""
+    terminal.heading("Manifest Summary")
+    guests, disks = document.get("vms"), document.get("disks")
+    if document.get("batch") is True and isinstance(guests, list):
+        _show_batch(terminal, guests)
+    elif "manifest_version" in document and isinstance(disks, list):
+        _show_artifacts(terminal, disks)
+    else:
+        _show_single(terminal, _inner(document, "pipeline"))
+
+
+def _show_single(terminal: Terminal, pipeline: Mapping[str, object]) -> None:
+    terminal.info("Type: Single VM")
+    load, convert = _inner(pipeline, "load"), _inner(pipeline, "convert")
+    disks = load.get("disks")
+    sources = disks if isinstance(disks, list) else [load]
+    rows: list[tuple[str, object]] = []
+    for source in sources:
+        found = source if isinstance(source, dict) else {}
+        rows.append(("Source Type", found.get("source_type", "")))
+        rows.append(("Source Path", found.get("source_path", "")))
+    rows += [
+        ("Output Format", convert.get("output_format", "")),
+        ("Compression", _on(convert, "compress")),
+        ("INSPECT", _on(_inner(pipeline, "inspect"), "enabled")),
+        ("FIX", _on(_inner(_inner(pipeline, "fix"), "fstab"), "enabled")),
+        ("VALIDATE", _on(_inner(pipeline, "validate"), "enabled")),
+    ]
+    terminal.table(("Property", "Value"), rows)
+
+
+def _show_batch(terminal: Terminal, guests: list[object]) -> None:
+    terminal.info(f"Type: Batch ({len(guests)} VMs)")
+    for number, guest in enumerate(guests[:LISTED], start=1):
+        found = guest if isinstance(guest, dict) else {}
+        pipeline = _inner(found, "pipeline")
+        load, convert = _inner(pipeline, "load"), _inner(pipeline, "convert")
+        terminal.say(f"  {number}. {found.get('name', '')}")
+        terminal.say(f"     Source: {load.get('source_path', '')} ({load.get('source_type', '')})")
+        terminal.say(f"     Output: {convert.get('output_format', '')}")
+    if len(guests) > LISTED:
+        terminal.say(f"  and {len(guests) - LISTED} more")
+
+
+def _show_artifacts(terminal: Terminal, disks: list[object]) -> None:
+    terminal.info(f"Type: Artifacts ({len(disks)} disks)")
+    keys = ("id", "source_format", "bytes", "local_path")
+    rows = [[disk.get(key, "") for key in keys] for disk in disks if isinstance(disk, dict)]
+    terminal.table(("ID", "Format", "Bytes", "Path"), rows)
+
+
+def _inner(values: Mapping[str, object], key: str) -> Mapping[str, object]:
+    value = values.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _on(values: Mapping[str, object], key: str) -> str:
+    return "true" if values.get(key) is True else "false"

@@ -1,0 +1,94 @@
+"""``hyperctl manifest validate``: by the daemon's rules, or by the same rules here if there is no daemon."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import dataclass
+
+from hypersdkd.cli import exits
+from hypersdkd.cli.connection import connect, is_unreachable
+from hypersdkd.cli.manifest_files import ManifestFile, manifest_names, read_manifest_file, show_problems
+from hypersdkd.cli.reply import rows
+from hypersdkd.cli.summary import show_summary
+from hypersdkd.cli.terminal import Terminal
+from hypersdkd.client.http import Daemon, DaemonRefusedError, Reply
+from hypersdkd.model.document import parse_document
+from hypersdkd.model.manifest import read_manifest
+from hypersdkd.model.problem import Problem, ProblemError
+
+
+@dataclass(slots=True)
+class _Judge:
+    """Asks the daemon until it turns out to be away, then judges by the model's own rules."""
+
+    daemon: Daemon
+    away: str = ""
+
+    def judge(self, manifest: ManifestFile) -> Reply:
+        """The API's reply to ``manifest``, whoever gave it."""
+        if not self.away:
+            try:
+                return self.daemon.validate_manifest(manifest.text)
+            except DaemonRefusedError as error:
+                if not error.reply.get("errors"):
+                    raise
+                return _verdict(error.problems, ())
+            except ProblemError as error:
+                if not is_unreachable(error):
+                    raise
+                self.away = error.problem.message
+        validation = read_manifest(manifest.text, manifest.syntax)
+        return _verdict(validation.problems, validation.warnings)
+
+    @property
+    def rules(self) -> str:
+        """Whose rules were used, for the user."""
+        if self.away:
+            return f"Checked by hyperctl's own rules, which know no plugins ({self.away})"
+        return f"Checked by the daemon at {self.daemon.address}"
+
+
+def validate(arguments: Namespace, terminal: Terminal) -> int:
+    """Judge each manifest; 1 if any is invalid."""
+    judge = _Judge(connect(arguments))
+    verdicts: list[Reply] = []
+    for name in manifest_names(arguments, "validate"):
+        manifest = read_manifest_file(name)
+        reply = judge.judge(manifest)
+        verdicts.append({**reply, "file": manifest.name})
+        if not arguments.json:
+            _show(terminal, manifest, reply)
+    if arguments.json:
+        terminal.json(verdicts[0] if len(verdicts) == 1 else {"files": verdicts})
+    else:
+        terminal.note("INFO", judge.rules)
+    return exits.FINE if all(verdict["valid"] is True for verdict in verdicts) else exits.FAILED
+
+
+def _show(terminal: Terminal, manifest: ManifestFile, reply: Reply) -> None:
+    problems = [Problem.from_dict(problem) for problem in rows(reply, "problems")]
+    warnings = [Problem.from_dict(warning) for warning in rows(reply, "warnings")]
+    if reply.get("valid") is not True:
+        terminal.say("Validation Errors:")
+        show_problems(terminal, manifest, problems or _bare(reply))
+    show_problems(terminal, manifest, warnings, "warning: ")
+    if reply.get("valid") is not True:
+        terminal.note("ERROR", f"Manifest validation failed: {manifest.name}")
+        return
+    show_summary(terminal, parse_document(manifest.text, manifest.syntax).value)
+    terminal.note("SUCCESS", "Manifest is valid!")
+
+
+def _bare(reply: Reply) -> list[Problem]:
+    """The problems of a daemon that gives messages only, as the Go one does."""
+    errors = reply.get("errors")
+    return [Problem("manifest-rejected", str(error)) for error in errors] if isinstance(errors, list) else []
+
+
+def _verdict(problems: tuple[Problem, ...], warnings: tuple[Problem, ...]) -> Reply:
+    return {
+        "valid": not problems,
+        "errors": [problem.message for problem in problems],
+        "problems": [problem.as_dict() for problem in problems],
+        "warnings": [warning.as_dict() for warning in warnings],
+    }

@@ -1,0 +1,68 @@
+"""``hyperctl workflow watch``: the queue and its running jobs until Ctrl-C."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from pathlib import Path
+
+from hypersdkd.cli import exits
+from hypersdkd.cli.connection import connect, is_unreachable
+from hypersdkd.cli.progress import job_lines
+from hypersdkd.cli.reply import rows, text
+from hypersdkd.cli.terminal import Terminal
+from hypersdkd.cli.workflow import counts_line
+from hypersdkd.client.directories import DEFAULT_QUEUES, OfflineQueue, find_queues
+from hypersdkd.client.http import Daemon, Reply
+from hypersdkd.model.problem import ProblemError, fail
+
+
+def watch(arguments: Namespace, terminal: Terminal) -> int:
+    """Redraw on a terminal; where the output goes to a file, write what is new; as JSON an object a look."""
+    if not arguments.interval > 0 or arguments.count < 0:
+        raise fail("usage", "--interval must be more than 0 seconds, --count not negative")
+    daemon = connect(arguments)
+    before: list[str] = []
+    looks = 0
+    with terminal.board() as board:
+        while True:
+            reply, away = (_local(Path(arguments.dir)), "read from") if arguments.dir else _look(daemon)
+            if arguments.json:
+                terminal.json(reply, line=True)
+            else:
+                lines = _lines(reply, away, terminal)
+                if terminal.interactive or lines != before:
+                    board.update([f"{lines[0]}   Updated at {time.strftime('%H:%M:%S')}", *lines[1:]])
+                before = lines
+            looks += 1
+            if looks == arguments.count:
+                return exits.FINE
+            time.sleep(arguments.interval)
+
+
+def _look(daemon: Daemon) -> tuple[Reply, str]:
+    """The status reply with the running jobs in ``jobs``, and nothing; or the same read from the directories, and why."""
+    try:
+        return {**daemon.status(), "jobs": rows(daemon.active_jobs(), "jobs")}, ""
+    except ProblemError as error:
+        if not is_unreachable(error):
+            raise
+        queues = find_queues() or [OfflineQueue(DEFAULT_QUEUES[0])]
+        return {**_local(queues[0].base), "last_error": error.problem.message}, f"{error.problem.message}; read from"
+
+
+def _local(base: Path) -> Reply:
+    queue = OfflineQueue(base)
+    running = [job for job in rows(queue.jobs(), "jobs") if job["status"] == "processing"]
+    return {**queue.status(), "jobs": running}
+
+
+def _lines(reply: Reply, away: str, terminal: Terminal) -> list[str]:
+    lines = [counts_line(reply)]
+    if away:
+        lines.append(f"{away} {text(reply, 'base_dir')}")
+    if reply.get("paused") is True:
+        lines.append("Paused: no further job is started")
+    for job in rows(reply, "jobs"):
+        lines += job_lines(job, bar=terminal.interactive)
+    return lines

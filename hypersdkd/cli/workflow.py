@@ -1,0 +1,183 @@
+"""``hyperctl workflow status|list|queue``: the daemon and its queue, or the directories without a daemon."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from hypersdkd.cli import exits
+from hypersdkd.cli.connection import ask_or_read
+from hypersdkd.cli.reply import inner, rows, text, whole
+from hypersdkd.cli.terminal import Terminal, duration, size
+from hypersdkd.client.directories import DEFAULT_QUEUES, OfflineQueue
+from hypersdkd.client.http import Daemon, Reply
+
+#: The directories of a queue: the count's key, its name, and what lies there.
+_DIRECTORIES: Final = (
+    ("to_be_processed", "To Be Processed", "Drop files here to queue them"),
+    ("processing", "Processing", "Currently being processed"),
+    ("processed", "Processed (today)", "Successfully completed"),
+    ("failed", "Failed (today)", "Failed jobs with error details"),
+)
+
+#: The status reply's key for each of them.
+_COUNTS: Final = ("queue_depth", "active_jobs", "processed_today", "failed_today")
+
+
+def status(arguments: Namespace, terminal: Terminal) -> int:
+    """What the daemon does and how much it has to do."""
+    answer = ask_or_read(arguments, terminal, Daemon.status)
+    if isinstance(answer, list):
+        return _local_status(arguments, terminal, answer)
+    if arguments.json:
+        terminal.json(answer)
+        return exits.FINE
+    running = answer.get("running") is True
+    _show_status(terminal, answer, running=running)
+    terminal.say()
+    terminal.heading("Queue Statistics")
+    counts = [whole(answer, key) for key in _COUNTS]
+    names = [name for _, name, _ in _DIRECTORIES]
+    terminal.table(("Queue", "Count"), list(zip(names, counts, strict=True)))
+    terminal.say()
+    _say_what_next(terminal, answer)
+    if running:
+        terminal.note("SUCCESS", "Workflow daemon is running")
+    else:
+        terminal.note("WARNING", "The daemon answers, but its workflow is not running")
+    return exits.FINE
+
+
+def _show_status(terminal: Terminal, reply: Reply, *, running: bool) -> None:
+    state = "Running" if running else "Stopped"
+    listed: list[tuple[str, object]] = [
+        ("Status", f"{state} (paused)" if reply.get("paused") is True else state),
+        ("Mode", text(reply, "mode").upper()),
+        ("Max Workers", whole(reply, "max_workers")),
+        ("Uptime", duration(whole(reply, "uptime_seconds"))),
+    ]
+    optional: list[tuple[str, str]] = [
+        ("Version", text(reply, "version")),
+        ("Directory", text(reply, "base_dir")),
+        ("Waiting", str(whole(reply, "waiting") or "")),
+        ("Free Space", size(whole(reply, "free_bytes")) if "free_bytes" in reply else ""),
+        ("Last Error", text(reply, "last_error")),
+    ]
+    terminal.heading("Workflow Daemon Status")
+    terminal.table(("Property", "Value"), [*listed, *(row for row in optional if row[1])])
+
+
+def _say_what_next(terminal: Terminal, reply: Reply) -> None:
+    queued, active = whole(reply, "queue_depth"), whole(reply, "active_jobs")
+    if queued:
+        terminal.info(f"You have {queued} job(s) queued for processing")
+    elif active:
+        terminal.info(f"Currently processing {active} job(s)")
+    else:
+        terminal.info("All queues are empty!")
+        terminal.info("To submit jobs:")
+        if text(reply, "mode") == "disk":
+            base = text(reply, "base_dir") or "/var/lib/hyper2kvm/workflow"
+            terminal.say(f"  cp my-vm.vmdk {base.rstrip('/')}/to_be_processed/")
+        else:
+            terminal.say("  hyperctl manifest submit -file my-vm-manifest.json")
+
+
+def _local_status(arguments: Namespace, terminal: Terminal, queues: list[OfflineQueue]) -> int:
+    """Each queue's counts; as JSON that of the first, which is the one a daemon would take."""
+    if arguments.json:
+        terminal.json((queues or [OfflineQueue(DEFAULT_QUEUES[0])])[0].status())
+        return exits.FINE
+    terminal.heading("Local Workflow Status")
+    for queue in queues:
+        reply = queue.status()
+        terminal.info(f"Found {text(reply, 'mode')} workflow: {queue.base}")
+        terminal.say("  " + counts_line(reply))
+    if not queues:
+        terminal.info("No workflow directories on this host")
+    return exits.FINE
+
+
+def counts_line(reply: Mapping[str, object]) -> str:
+    """The four counts of a status reply on one line."""
+    names = ("Queue", "Active", "Done", "Failed")
+    return " | ".join(f"{name}: {whole(reply, key)}" for name, key in zip(names, _COUNTS, strict=True))
+
+
+def list_jobs(arguments: Namespace, terminal: Terminal) -> int:
+    """The jobs of every state, one page of them."""
+    answer = ask_or_read(arguments, terminal, lambda daemon: daemon.jobs("all"))
+    if isinstance(answer, list):
+        found = [job for queue in answer for job in rows(queue.jobs(), "jobs")]
+        answer = {"jobs": found, "total": len(found), "cursor": ""}
+    if arguments.json:
+        terminal.json(answer)
+        return exits.FINE
+    jobs, total = rows(answer, "jobs"), whole(answer, "total")
+    if jobs:
+        terminal.heading("Workflow Jobs")
+        headings = ("ID", "Name", "Stage", "Status", "Progress", "Elapsed")
+        terminal.table(headings, [_job_row(job) for job in jobs])
+    else:
+        terminal.info("No jobs found")
+    if len(jobs) < total:
+        terminal.info(f"The first {len(jobs)} are shown")
+    terminal.note("SUCCESS", f"Found {total} job(s)")
+    return exits.FINE
+
+
+def _job_row(job: Mapping[str, object]) -> tuple[object, ...]:
+    progress = whole(job, "progress")
+    return (
+        text(job, "id"),
+        text(job, "name"),
+        text(job, "stage"),
+        text(job, "status"),
+        f"{progress}%" if progress else "-",
+        duration(whole(job, "elapsed_seconds")),
+    )
+
+
+def queue(arguments: Namespace, terminal: Terminal) -> int:
+    """Files in each directory, and why some wait or are ignored."""
+    if arguments.dir:
+        answers = [OfflineQueue(Path(arguments.dir)).queue()]
+    else:
+        answer = ask_or_read(arguments, terminal, Daemon.queue)
+        answers = [each.queue() for each in answer] if isinstance(answer, list) else [answer]
+    if arguments.json:
+        terminal.json(_together(answers))
+        return exits.FINE
+    _show_queue(terminal, _together(answers))
+    terminal.note("SUCCESS", "Scanned workflow directories")
+    return exits.FINE
+
+
+def _together(answers: list[Reply]) -> Reply:
+    """One queue's reply; of several (both modes' directories exist, and no daemon) their sum."""
+    if len(answers) == 1:
+        return answers[0]
+    lists: Reply = {
+        key: [entry for answer in answers for entry in rows(answer, key)]
+        for key in ("pending", "waiting", "ignored", "foreign")
+    }
+    counts = {key: sum(whole(inner(answer, "counts"), key) for answer in answers) for key, _, _ in _DIRECTORIES}
+    return {**lists, "counts": counts}
+
+
+def _show_queue(terminal: Terminal, reply: Reply) -> None:
+    counts = inner(reply, "counts")
+    terminal.heading("Queue Statistics")
+    terminal.table(("Queue", "Files"), [(name, whole(counts, key)) for key, name, _ in _DIRECTORIES])
+    for kind in ("waiting", "ignored", "foreign"):
+        entries = rows(reply, kind)
+        if entries:
+            terminal.say()
+            terminal.heading(kind.capitalize())
+            terminal.table(("Name", "Reason"), [(text(entry, "name"), text(entry, "reason")) for entry in entries])
+    terminal.say()
+    terminal.info("Directory Locations:")
+    for key, _, meaning in _DIRECTORIES:
+        terminal.say(f"  {key + '/':<17} - {meaning}")
