@@ -13,6 +13,8 @@ class SourceDisk:
     ``reference`` is the one safe way to name it to qemu: a ``json:`` pseudo-file name with every driver
     explicit and every reference to another file neutralised; never pass ``path`` to qemu instead.
     ``format`` is qemu's driver name, ``variant`` the format's own (``streamOptimized``); sizes in bytes.
+    ``fingerprint`` is what tells the judged file from any other state of it or another file in its place:
+    device, inode, size, and the nanoseconds of its last change of content and of status.
     """
 
     path: Path
@@ -21,6 +23,7 @@ class SourceDisk:
     virtual_size: int
     file_size: int
     variant: str = ""
+    fingerprint: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,235 @@
+"""Manifests, version 1.0, of both dialects: read, judged as a whole, and turned into guests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from pydantic import ValidationError
+from pydantic.json_schema import models_json_schema
+
+from hypersdkd.model.document import parse_document
+from hypersdkd.model.guest import DiskSource, Guest
+from hypersdkd.model.manifest_artifact import ArtifactManifest
+from hypersdkd.model.manifest_problems import problems_of, submit_phrase, unknown_keys
+from hypersdkd.model.manifest_workflow import MAX_GUESTS, BatchManifest, Load, Pipeline, SingleManifest
+from hypersdkd.model.problem import Problem, ProblemError
+from hypersdkd.model.replies import Validation
+from hypersdkd.model.wording import shown
+
+__all__ = ["MAX_GUESTS", "json_schema", "read_manifest", "submit_phrase"]
+
+_MODELS: Final = (SingleManifest, BatchManifest, ArtifactManifest)
+
+
+def read_manifest(text: bytes, syntax: str = "") -> Validation:
+    """Judge a manifest: every problem and warning, and the guests if there is no problem.
+
+    ``syntax`` is ``json``, ``yaml`` or empty (find out). Never raises for any text. Source paths stay as
+    given; the name of a single guest is the manifest's, or empty.
+    """
+    try:
+        document = parse_document(text, syntax)
+    except ProblemError as error:
+        return Validation(problems=(error.problem,), parsed=False)
+    value = document.value
+    if value.get("batch") is True and "manifest_version" not in value:
+        result = _batch(value)
+    elif "manifest_version" in value and "version" not in value:
+        result = _artifact(value)
+    else:
+        result = _single(value)
+    problems, warnings, guests = result
+    warnings = (*document.warnings, *_ignored(value), *warnings)
+    name = value.get("name")
+    return Validation(
+        problems=problems,
+        warnings=warnings,
+        name=name if isinstance(name, str) else "",
+        batch=value.get("batch") is True,
+        guests=() if problems else _with_warnings(guests, warnings),
+        document=value,
+    )
+
+
+def json_schema() -> dict[str, object]:
+    """JSON Schema (2020-12) of every manifest that is read, from the models that read them."""
+    references, definitions = models_json_schema([(model, "validation") for model in _MODELS])
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Manifest",
+        "anyOf": [references[model, "validation"] for model in _MODELS],
+        **definitions,
+    }
+
+
+_Judgement = tuple[tuple[Problem, ...], tuple[Problem, ...], tuple[Guest, ...]]
+
+
+def _single(value: Mapping[str, object]) -> _Judgement:
+    warnings = unknown_keys(SingleManifest, value)
+    try:
+        manifest = SingleManifest.model_validate(value)
+    except ValidationError as error:
+        return problems_of(error), warnings, ()
+    raw = _member(value, "pipeline")
+    guest = _guest(manifest.name, manifest.pipeline, raw)
+    return (), (*warnings, *_unsupported(raw, "pipeline")), (guest,)
+
+
+def _batch(value: Mapping[str, object]) -> _Judgement:
+    vms = value.get("vms")
+    rows = vms if isinstance(vms, list) else []
+    if len(rows) > MAX_GUESTS:
+        message = f"The batch holds {len(rows)} guests; {MAX_GUESTS} are allowed"
+        return (Problem("manifest-too-many-guests", message, path="vms"),), (), ()
+    warnings = unknown_keys(BatchManifest, value)
+    problems = _repeated(rows, "vms", "name", "manifest-value")
+    try:
+        manifest = BatchManifest.model_validate(value)
+    except ValidationError as error:
+        return (*problems_of(error), *problems), warnings, ()
+    guests = []
+    for index, (vm, row) in enumerate(zip(manifest.vms, rows, strict=True)):
+        raw = _member(row, "pipeline")
+        guests.append(_guest(vm.name, vm.pipeline, raw))
+        warnings += _unsupported(raw, f"vms[{index}].pipeline")
+    return problems, warnings, tuple(guests)
+
+
+def _artifact(value: Mapping[str, object]) -> _Judgement:
+    warnings = unknown_keys(ArtifactManifest, value)
+    disks = value.get("disks")
+    problems = _repeated(disks if isinstance(disks, list) else [], "disks", "id", "manifest-duplicate-disk")
+    if _member(value, "options").get("dry_run") is True:
+        message = "options.dry_run: a dry run is not available in this build"
+        problems += (Problem("manifest-unsupported", message, path="options.dry_run"),)
+    try:
+        manifest = ArtifactManifest.model_validate(value)
+    except ValidationError as error:
+        return (*problems_of(error), *problems), warnings, ()
+    raw = _member(value, "pipeline")
+    warnings += _unsupported(raw, "pipeline")
+    convert, validate = manifest.pipeline.convert, manifest.pipeline.validation
+    output_format = convert.output_format or manifest.output.format or "qcow2"
+    output_path = convert.output_path
+    if not output_path and manifest.output.directory:
+        name = manifest.guest_name()
+        if name and "/" not in name and name not in (".", ".."):
+            output_path = f"{manifest.output.directory}/{name}.{output_format}"
+        else:
+            message = "output.directory is not used: the guest has no name that could be a file's"
+            warnings += (Problem("manifest-unsupported", message, path="output.directory"),)
+    sources = tuple(disk.source() for disk in manifest.boot_order())
+    guest = Guest(
+        name=manifest.guest_name(),
+        disks=sources,
+        output_format=output_format,
+        compress=convert.compress,
+        output_path=output_path,
+        compare=validate.enabled and validate.compare,
+        checksums=validate.checksums or any(disk.checksum for disk in sources),
+        inspect=_stage(raw, "inspect"),
+        fix=_stage(raw, "fix"),
+        validate=_stage(raw, "validate"),
+    )
+    return problems, warnings, (guest,)
+
+
+def _guest(name: str, pipeline: Pipeline, raw: Mapping[str, object]) -> Guest:
+    convert, validate = pipeline.convert, pipeline.validation
+    return Guest(
+        name=name,
+        disks=_disks(pipeline.load),
+        output_format=convert.output_format,
+        compress=convert.compress,
+        output_path=convert.output_path,
+        compare=validate.enabled and validate.compare,
+        checksums=validate.checksums,
+        inspect=_stage(raw, "inspect"),
+        fix=_stage(raw, "fix"),
+        validate=_stage(raw, "validate"),
+    )
+
+
+def _disks(load: Load) -> tuple[DiskSource, ...]:
+    if load.disks is None:
+        return (DiskSource(load.source_type, load.source_path, trusted=load.trust_source_type),)
+    return tuple(
+        DiskSource(disk.source_type, disk.source_path, trusted=disk.trust_source_type or load.trust_source_type)
+        for disk in load.disks
+    )
+
+
+def _stage(raw: Mapping[str, object], key: str) -> Mapping[str, object] | None:
+    """The object of a stage that steps read for themselves, as it stands in the manifest."""
+    return _member(raw, key) if isinstance(raw.get(key), dict) else None
+
+
+def _member(value: object, key: str) -> Mapping[str, object]:
+    """An object below an object, or an empty one."""
+    member = value.get(key) if isinstance(value, dict) else None
+    return member if isinstance(member, dict) else {}
+
+
+def _repeated(rows: Sequence[object], path: str, key: str, code: str) -> tuple[Problem, ...]:
+    """A problem for each row whose ``key`` an earlier row has already."""
+    first: dict[str, int] = {}
+    problems: list[Problem] = []
+    for index, row in enumerate(rows):
+        name = row.get(key) if isinstance(row, dict) else None
+        if not isinstance(name, str) or not name:
+            continue
+        earlier = first.setdefault(name, index)
+        if earlier != index:
+            place = f"{path}[{index}].{key}"
+            message = f"{place} {shown(name)} is that of {path}[{earlier}] too"
+            problems.append(Problem(code, message, remedy=f"Give each its own {key}.", path=place))
+    return tuple(problems)
+
+
+def _unsupported(pipeline: Mapping[str, object], path: str) -> tuple[Problem, ...]:
+    """Warnings for what the manifest may say and this build cannot do."""
+    warnings: list[Problem] = []
+    validate = _member(pipeline, "validate")
+    if validate.get("boot_test") is True and validate.get("enabled") is not False:
+        place = f"{path}.validate.boot_test"
+        message = f"{place}: a boot test is not available in this build"
+        warnings.append(Problem("manifest-unsupported", message, path=place))
+    if _member(pipeline, "convert").get("enabled") is False:
+        place = f"{path}.convert.enabled"
+        message = f"{place}: CONVERT cannot be turned off; the guest is converted"
+        warnings.append(Problem("manifest-unsupported", message, path=place))
+    return tuple(warnings)
+
+
+def _ignored(value: Mapping[str, object]) -> tuple[Problem, ...]:
+    """Warnings for known keys that are passed over, as the Go API passes over them."""
+    warnings: list[Problem] = []
+    batch, name = value.get("batch"), value.get("name")
+    if name is not None and not isinstance(name, str):
+        warnings.append(Problem("manifest-type", "name is not text and is passed over", path="name"))
+    if batch is not None and not isinstance(batch, bool):
+        message = "batch is neither true nor false and is passed over"
+        warnings.append(Problem("manifest-type", message, remedy="Write true or false without quotes.", path="batch"))
+    unread = "pipeline" if batch is True else "vms"
+    if value.get(unread) is not None and "manifest_version" not in value:
+        meaning = "a batch" if batch is True else "a manifest without batch: true"
+        message = f"{unread} is not read in {meaning}"
+        warnings.append(Problem("manifest-unknown-key", message, remedy="Remove it, or correct batch.", path=unread))
+    return tuple(warnings)
+
+
+def _with_warnings(guests: Sequence[Guest], warnings: Sequence[Problem]) -> tuple[Guest, ...]:
+    """Give each guest its own warnings, and those of the whole document."""
+    by_guest: dict[str, list[Mapping[str, str]]] = {}
+    for warning in warnings:
+        prefix = warning.path.partition("]")[0] if warning.path.startswith("vms[") else ""
+        by_guest.setdefault(prefix, []).append(warning.as_dict())
+    if not by_guest:
+        return tuple(guests)
+    common = by_guest.get("", [])
+    return tuple(
+        replace(guest, warnings=(*common, *by_guest.get(f"vms[{index}", []))) for index, guest in enumerate(guests)
+    )

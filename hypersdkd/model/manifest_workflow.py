@@ -1,0 +1,179 @@
+"""The workflow manifest, version 1.0: one guest, or a batch of them, and what each stage shall do."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from hypersdkd.model.guest import SOURCE_TYPES
+from hypersdkd.model.manifest_fields import (
+    FIX_LEVELS,
+    FSTAB_MODES,
+    MAX_DISKS,
+    Name,
+    OutputFormat,
+    OutputPath,
+    RequiredName,
+    Section,
+    SourcePath,
+    SourceType,
+    Version,
+    check_path,
+    check_source_type,
+    check_switchable,
+    empty,
+    wrong,
+)
+
+#: Guests of a batch at most.
+MAX_GUESTS: Final = 10_000
+
+
+class LoadDisk(Section):
+    """One disk of a guest of several. ``trust_source_type`` as in :class:`Load`, for this disk."""
+
+    source_type: SourceType
+    source_path: SourcePath
+    trust_source_type: bool = False
+
+
+class Load(Section):
+    """What to read: ``source_type`` and ``source_path``, or ``disks`` in boot order.
+
+    ``trust_source_type`` takes a raw disk that starts like another format for what it is.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["source_type", "source_path"]}, {"required": ["disks"]}]}
+    )
+
+    disks: Annotated[list[LoadDisk], Field(min_length=1, max_length=MAX_DISKS)] | None = None
+    source_type: str = Field("", validate_default=True, json_schema_extra={"enum": [*SOURCE_TYPES, ""]})
+    source_path: str = Field("", validate_default=True)
+    trust_source_type: bool = False
+
+    @field_validator("source_type", "source_path")
+    @classmethod
+    def _one_or_many(cls, value: str, info: ValidationInfo) -> str:
+        if "disks" not in info.data:  # wrong itself, and reported as such
+            return value
+        if info.data["disks"] is not None:
+            if value:
+                raise wrong("cannot stand beside disks", "Keep either disks, or source_type and source_path.")
+            return value
+        if not value:
+            raise empty()
+        return check_source_type(value) if info.field_name == "source_type" else check_path(value)
+
+
+class Inspect(Section):
+    """Whether and how the guest's operating system is looked at."""
+
+    enabled: bool = True
+    detect_os: bool = True
+
+
+class Toggle(Section):
+    """A part of a stage that may be off."""
+
+    enabled: bool = True
+
+
+class Fstab(Toggle):
+    """How the guest's fstab is written."""
+
+    mode: str = Field(FSTAB_MODES[0], json_schema_extra={"enum": [*FSTAB_MODES, ""]})
+
+    @field_validator("mode")
+    @classmethod
+    def _known_mode(cls, value: str, info: ValidationInfo) -> str:
+        return check_switchable(FSTAB_MODES, value, enabled=info.data.get("enabled", True))
+
+
+class Initramfs(Toggle):
+    """Whether the guest's initramfs gets what it needs to boot on KVM."""
+
+    regenerate: bool = True
+
+
+class Network(Toggle):
+    """How much of the guest's network set-up is mended."""
+
+    fix_level: str = Field(FIX_LEVELS[0], json_schema_extra={"enum": [*FIX_LEVELS, ""]})
+
+    @field_validator("fix_level")
+    @classmethod
+    def _known_level(cls, value: str, info: ValidationInfo) -> str:
+        return check_switchable(FIX_LEVELS, value, enabled=info.data.get("enabled", True))
+
+
+class Fix(Toggle):
+    """What is changed in the guest. Where FIX is off, so are all its parts."""
+
+    fstab: Fstab | None = None
+    grub: Toggle | None = None
+    initramfs: Initramfs | None = None
+    network: Network | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _off_means_all_off(cls, data: object) -> object:
+        if isinstance(data, dict) and data.get("enabled") is False:
+            return {
+                key: {**value, "enabled": False} if isinstance(value, dict) else value for key, value in data.items()
+            }
+        return data
+
+
+class Convert(Toggle):
+    """The output: its format, whether it is compressed, and where it goes (empty: the output directory)."""
+
+    output_format: OutputFormat
+    compress: bool = False
+    output_path: OutputPath = ""
+
+
+class Validate(Toggle):
+    """Further checks of the output: ``compare`` reads all of it and the source, ``checksums`` records both."""
+
+    boot_test: bool = False
+    compare: bool = False
+    checksums: bool = False
+
+
+class Pipeline(Section):
+    """The five stages of a guest."""
+
+    load: Load
+    inspect: Inspect | None = None
+    fix: Fix | None = None
+    convert: Convert
+    validation: Validate = Field(Validate(), alias="validate")
+
+
+class SingleManifest(Section):
+    """A manifest of one guest. ``batch`` and ``vms`` are known keys that only a batch reads."""
+
+    version: Version
+    name: Name = ""
+    batch: object = None
+    vms: object = None
+    pipeline: Pipeline
+
+
+class BatchGuest(Section):
+    """One guest of a batch."""
+
+    name: RequiredName
+    pipeline: Pipeline
+
+
+class BatchManifest(Section):
+    """A manifest of many guests. ``pipeline`` is a known key that only a single manifest reads."""
+
+    version: Version
+    name: Name = ""
+    batch: object
+    vms: Annotated[list[BatchGuest], Field(min_length=1, max_length=MAX_GUESTS)]
+    pipeline: object = None
