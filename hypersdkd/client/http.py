@@ -130,9 +130,11 @@ class Daemon:
         connection = _connect(self.address, self.timeout)
         try:
             connection.request(method, self.address.prefix + path, body, {"Accept": "application/json", **headers})
-            response = connection.getresponse()
-            text = response.read(REPLY_LIMIT + 1)
-        except (OSError, http.client.HTTPException) as error:
+            with connection.getresponse() as response:
+                text = response.read(REPLY_LIMIT + 1)
+                if response.length:
+                    raise http.client.IncompleteRead(text[:0], response.length)
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise self._unreachable(str(error) or type(error).__name__) from error
         finally:
             connection.close()

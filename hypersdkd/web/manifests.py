@@ -7,23 +7,14 @@ from typing import Final
 
 from aiohttp import web
 
+from hypersdkd.model.manifest import submit_phrase
 from hypersdkd.model.problem import Problem, ProblemError
-from hypersdkd.model.replies import ManifestInvalidError, Validation
+from hypersdkd.model.replies import ManifestInvalidError
 from hypersdkd.spec.service import Workflow
 from hypersdkd.web.errors import json_reply, problem_reply
 from hypersdkd.web.request import idempotency_key, read_body
 
-try:
-    from hypersdkd.model.manifest import submit_phrase
-except ImportError:
-
-    def submit_phrase(problem: Problem) -> str:
-        return problem.message
-
-
-#: What the Go API puts before a parser's words, a rule's words, and any other failure of a submission.
-NOT_PARSED: Final = "Invalid JSON: "
-NOT_VALID: Final = "Invalid manifest: "
+#: What the Go API puts before a failure that is not the manifest's.
 NOT_SUBMITTED: Final = "Failed to submit manifest: "
 
 
@@ -34,7 +25,7 @@ async def validate_manifest(workflow: Workflow, request: web.Request) -> web.Res
     except ProblemError as error:
         return _refusal(error.problem.message, (error.problem,))
     if not validation.parsed:
-        return _not_parsed(validation)
+        return _refusal(submit_phrase(validation.problems[0]), validation.problems)
     return json_reply(
         {
             "valid": validation.valid,
@@ -55,20 +46,13 @@ async def submit_manifest(workflow: Workflow, request: web.Request) -> web.Respo
     try:
         receipt = await workflow.submit(body, idempotency_key=key)
     except ManifestInvalidError as error:
-        if not error.validation.parsed:
-            return _not_parsed(error.validation)
-        return _refusal(NOT_VALID + submit_phrase(error.problem), error.validation.problems)
+        return _refusal(submit_phrase(error.problem), error.validation.problems)
     except ProblemError as error:
         return _refusal(NOT_SUBMITTED + error.problem.message, (error.problem,))
     return json_reply({"success": True, "manifest_path": receipt.manifest_path, "job_id": receipt.job_id})
 
 
-def _not_parsed(validation: Validation) -> web.Response:
-    return _refusal(NOT_PARSED + validation.problems[0].message, validation.problems)
-
-
 def _refusal(detail: str, problems: Sequence[Problem]) -> web.Response:
     """An error in the shape that clients of either endpoint read."""
-    messages = [problem.message for problem in problems] if len(problems) > 1 else [detail]
-    extra = {"valid": False, "success": False, "errors": messages}
+    extra = {"valid": False, "success": False, "errors": [problem.message for problem in problems]}
     return problem_reply(problems[0], detail=detail, problems=problems, extra=extra)
