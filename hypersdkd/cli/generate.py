@@ -31,7 +31,7 @@ def generate(arguments: Namespace, terminal: Terminal) -> int:
         raise fail(
             "command-incomplete",
             "VM path and output directory required",
-            remedy="Usage: hyperctl manifest generate SRC OUTDIR",
+            remedy="Usage: hyperctl manifest generate <vm-path> <output-dir>",
         )
     source, directory = arguments.paths
     exists = Path(source).is_file()

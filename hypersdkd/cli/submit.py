@@ -47,8 +47,8 @@ def _submit(daemon: Daemon, manifest: ManifestFile, arguments: Namespace, termin
         if not error.reply.get("errors"):
             raise
         if not arguments.json:
-            terminal.note("ERROR", f"{manifest.name}: {error.problem.message}")
             show_problems(terminal, manifest, error.problems)
+            terminal.note("ERROR", f"Manifest validation failed: {manifest.name}: {error.problem.message}")
         return error.reply
     if not arguments.json:
         terminal.note("SUCCESS", "Manifest submitted successfully!")

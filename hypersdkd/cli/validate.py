@@ -73,7 +73,10 @@ def _show(terminal: Terminal, manifest: ManifestFile, reply: Reply) -> None:
         show_problems(terminal, manifest, problems or _bare(reply))
     show_problems(terminal, manifest, warnings, "warning: ")
     if reply.get("valid") is not True:
-        terminal.note("ERROR", f"Manifest validation failed: {manifest.name}")
+        unread = bool(problems) and problems[0].code.startswith("document-")
+        terminal.note(
+            "ERROR", f"{'Failed to parse manifest' if unread else 'Manifest validation failed'}: {manifest.name}"
+        )
         return
     show_summary(terminal, parse_document(manifest.text, manifest.syntax).value)
     terminal.note("SUCCESS", "Manifest is valid!")

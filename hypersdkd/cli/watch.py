@@ -41,7 +41,7 @@ def watch(arguments: Namespace, terminal: Terminal) -> int:
 
 
 def _look(daemon: Daemon) -> tuple[Reply, str]:
-    """The status reply with the running jobs in ``jobs``, and nothing; or the same read from the directories, and why."""
+    """The status reply with the running jobs in ``jobs``, or the same from the directories, and why (else empty)."""
     try:
         return {**daemon.status(), "jobs": rows(daemon.active_jobs(), "jobs")}, ""
     except ProblemError as error:
