@@ -1,0 +1,109 @@
+"""A disk image as bytes: bounded reads of a file that is already open, and what was found out about it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hypersdkd.model.problem import Problem, fail
+
+#: How images are opened: never for writing, never through a link, never waiting for a FIFO's writer.
+OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+#: The largest virtual disk that is read, in bytes (64 TiB: twice the largest of VMware's, 62 TiB, rounded down).
+MAX_VIRTUAL_SIZE: Final = 64 << 40
+
+#: Bytes of one table (an L1 table, a grain directory, a block map) that are read at most: qemu's own limit for L1.
+MAX_TABLE: Final = 32 << 20
+
+SECTOR: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What an image's own header says, once it has been judged.
+
+    ``format`` is qemu's driver name, ``variant`` the format's own word; sizes in bytes. ``warnings`` do not
+    keep the image from being read.
+    """
+
+    format: str
+    variant: str
+    virtual_size: int
+    file_size: int
+    warnings: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """An open regular file. ``name`` is only for messages; ``size`` is what it was when it was opened."""
+
+    fd: int
+    size: int
+    name: str
+
+    @classmethod
+    def of(cls, fd: int, name: str) -> ImageFile:
+        """Wrap an open descriptor. Raises ``source-not-regular``."""
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise fail("source-not-regular", f"{name} is not a regular file")
+        return cls(fd, status.st_size, name)
+
+    def read(self, offset: int, length: int, what: str) -> bytes:
+        """Exactly ``length`` bytes, named ``what`` in messages. Raises ``image-truncated`` beyond the end."""
+        self.must_hold(offset, length, what)
+        data = bytearray()
+        while len(data) < length:
+            chunk = os.pread(self.fd, length - len(data), offset + len(data))
+            if not chunk:
+                raise fail("source-changed", f"{self.name} became shorter while it was read")
+            data += chunk
+        return bytes(data)
+
+    def must_hold(self, offset: int, length: int, what: str) -> None:
+        """Raises ``image-truncated`` unless the file reaches as far as ``what`` does."""
+        if offset + length > self.size:
+            raise fail(
+                "image-truncated",
+                f"{self.name} has {self.size} bytes, but its {what} ends at byte {offset + length}",
+            )
+
+    def start(self, length: int) -> bytes:
+        """The first ``length`` bytes, or all there are."""
+        return os.pread(self.fd, length, 0)
+
+    def end(self, length: int) -> bytes:
+        """The last ``length`` bytes, or all there are."""
+        return os.pread(self.fd, length, max(0, self.size - length))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[ImageFile]:
+    """Open a file that is ours or in the queue, for looking at it. Raises ``OSError`` and ``source-not-regular``."""
+    fd = os.open(path, OPEN_FLAGS)
+    try:
+        yield ImageFile.of(fd, path.name)
+    finally:
+        os.close(fd)
+
+
+def check_virtual_size(name: str, size: int) -> int:
+    """``size`` if a disk can be that large. Raises ``image-invalid`` and ``image-limits``."""
+    if size <= 0:
+        raise fail("image-invalid", f"{name} describes a disk without any sectors")
+    if size > MAX_VIRTUAL_SIZE:
+        raise fail("image-limits", f"{name} claims a disk of {size} bytes; {MAX_VIRTUAL_SIZE} are allowed")
+    return size
+
+
+def check_table(name: str, what: str, length: int) -> int:
+    """``length`` bytes if a table may be that long. Raises ``image-limits``."""
+    if length > MAX_TABLE:
+        raise fail("image-limits", f"{name} claims a {what} of {length} bytes; {MAX_TABLE} are allowed")
+    return length

@@ -1,0 +1,57 @@
+"""VDI: judge an image by its header and its block map. Layout: the comments of qemu's block/vdi.c."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from typing import Final
+
+from hypersdkd.host.image_file import SECTOR, ImageFacts, ImageFile, check_table, check_virtual_size
+from hypersdkd.model.problem import fail
+
+#: The signature, as it stands in the file at :data:`MAGIC_OFFSET`.
+MAGIC: Final = b"\x7f\x10\xda\xbe"
+MAGIC_OFFSET: Final = 0x40
+
+#: The only version that is read, 1.1.
+_VERSION: Final = 0x00010001
+_BLOCK: Final = 1 << 20
+_VARIANTS: Final = {1: "dynamic", 2: "static"}
+_DIFFERENCING: Final = 4
+_NOT_STORED: Final = 0xFFFF_FFFE  # discarded; one more is "never written"
+_NO_UUID: Final = bytes(16)
+
+
+def judge(image: ImageFile) -> ImageFacts:
+    """Read header and block map; raises the problem that keeps the image from being read safely and whole."""
+    raw = image.read(0, SECTOR, "header")
+    magic, version, _, kind = struct.unpack_from("<4sIII", raw, MAGIC_OFFSET)
+    map_offset, data_offset = struct.unpack_from("<II", raw, 0x154)
+    (sector,) = struct.unpack_from("<I", raw, 0x168)
+    size, block, extra, blocks, _ = struct.unpack_from("<QIIII", raw, 0x170)
+    if magic != MAGIC:
+        raise fail("image-invalid", f"{image.name} does not begin like a VDI image")
+    if version != _VERSION:
+        raise fail("image-unsupported", f"{image.name} is VDI version {version >> 16}.{version & 0xFFFF}; 1.1 is read")
+    if kind == _DIFFERENCING or raw[0x1A8:0x1C8] != _NO_UUID * 2:
+        raise fail("image-backing", f"{image.name} holds only the differences from another image")
+    if kind not in _VARIANTS:
+        raise fail("image-unsupported", f"{image.name} is a VDI image of type {kind}; dynamic and static are read")
+    if sector != SECTOR or block != _BLOCK or extra:
+        raise fail("image-unsupported", f"{image.name} has blocks of {block}+{extra} bytes in sectors of {sector}")
+    check_virtual_size(image.name, size)
+    if size > blocks * block or map_offset < SECTOR or map_offset % SECTOR or data_offset % SECTOR:
+        raise fail("image-invalid", f"the header of {image.name} makes no sense")
+    _check_map(image, map_offset, data_offset, check_table(image.name, "block map", 4 * blocks) // 4)
+    return ImageFacts("vdi", _VARIANTS[kind], -(-size // SECTOR) * SECTOR, image.size)
+
+
+def _check_map(image: ImageFile, map_offset: int, data_offset: int, blocks: int) -> None:
+    """Every block that the map names must lie within the file."""
+    block_map = array("I", image.read(map_offset, 4 * blocks, "block map"))
+    if sys.byteorder == "big":
+        block_map.byteswap()
+    stored = [entry for entry in block_map if entry < _NOT_STORED]
+    if stored:
+        image.must_hold(data_offset + max(stored) * _BLOCK, _BLOCK, "data")

@@ -1,0 +1,192 @@
+"""VMDK: judge a sparse extent by its header, its descriptor and its grain tables.
+
+Layout: VMware's Virtual Disk Format 5.0. Read are monolithicSparse and streamOptimized: one file with all
+its data. The descriptor's text is judged in :mod:`hypersdkd.host.vmdk_descriptor`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import sys
+from array import array
+from dataclasses import dataclass
+from typing import Final
+
+from hypersdkd.host.image_file import SECTOR, ImageFacts, ImageFile, check_table, check_virtual_size
+from hypersdkd.host.vmdk_descriptor import read_descriptor
+from hypersdkd.model.problem import Problem, fail
+
+MAGIC: Final = b"KDMV"
+
+_HEADER: Final = struct.Struct("<4sIIQQQQIQQQB4sH")
+_FLAG_NEWLINES: Final = 1
+_FLAG_COMPRESSED: Final = 1 << 16
+_NEWLINES: Final = b"\n \r\n"
+_DEFLATE: Final = 1
+_DIRECTORY_AT_END: Final = 0xFFFF_FFFF_FFFF_FFFF
+#: A marker is a sector: a number, a size and, where the size is 0, a type.
+_MARKER: Final = struct.Struct("<QII")
+_MARKER_FOOTER: Final = 3
+_TAIL: Final = 3 * SECTOR  # footer marker, footer, end-of-stream marker
+_ZEROED_GRAIN: Final = 1
+#: qemu reads the descriptor's parent at this place, whatever the header says.
+_DESCRIPTOR_SECTOR: Final = 1
+_DESCRIPTOR_LIMIT: Final = 1 << 20
+#: Bytes that qemu searches for a parent.
+_PARENT_SEARCH: Final = 20 * SECTOR
+_EXTENT_NAME: Final = re.compile(rb'^(RW \d+ SPARSE ")[^"]*"', re.MULTILINE)
+_GRAIN_SECTORS: Final = range(1, 65537)  # up to 32 MiB; VMware writes 128 sectors
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """Sizes and offsets in sectors."""
+
+    version: int
+    flags: int
+    capacity: int
+    grain: int
+    descriptor: int
+    descriptor_size: int
+    table_entries: int
+    directory: int
+
+    @property
+    def compressed(self) -> bool:
+        return bool(self.flags & _FLAG_COMPRESSED)
+
+
+def judge(image: ImageFile) -> ImageFacts:
+    """Read header, descriptor and tables; raises what keeps the image from being read safely and whole."""
+    header = _read_header(image, 0)
+    size = check_virtual_size(image.name, header.capacity * SECTOR)
+    variant, warnings = _judge_descriptor(image, header)
+    if header.directory == _DIRECTORY_AT_END:
+        header = _read_footer(image, header)
+    if header.compressed != (variant == "streamOptimized"):
+        raise fail("image-invalid", f"the descriptor of {image.name} says {variant}, its header does not")
+    _check_tables(image, header)
+    return ImageFacts("vmdk", variant, size, image.size, warnings)
+
+
+def _read_header(image: ImageFile, offset: int) -> _Header:
+    raw = image.read(offset, SECTOR, "header" if offset == 0 else "footer")
+    (
+        magic,
+        version,
+        flags,
+        capacity,
+        grain,
+        descriptor,
+        descriptor_size,
+        entries,
+        _,
+        directory,
+        _,
+        _,
+        marks,
+        deflate,
+    ) = _HEADER.unpack_from(raw)
+    if magic != MAGIC:
+        raise fail("image-invalid", f"{image.name} does not begin (or end) like a sparse VMDK")
+    if version not in (1, 2, 3):
+        raise fail("image-unsupported", f"{image.name} is a sparse VMDK of version {version}; 1 to 3 are read")
+    if flags & _FLAG_NEWLINES and marks != _NEWLINES:
+        message = f"{image.name} was damaged by a transfer in text mode"
+        raise fail("image-invalid", message, remedy="Copy it again in binary mode.")
+    if capacity == 0:  # qemu would then take the descriptor for the list of a disk's files
+        raise fail("image-invalid", f"{image.name} describes a disk without any sectors")
+    if grain not in _GRAIN_SECTORS or grain & (grain - 1) or not 1 <= entries <= 512:
+        raise fail("image-limits", f"{image.name} claims grains of {grain} sectors, {entries} in a table")
+    if bool(flags & _FLAG_COMPRESSED) != (deflate == _DEFLATE):
+        raise fail("image-unsupported", f"{image.name} uses an unknown compression ({deflate})")
+    return _Header(version, flags, capacity, grain, descriptor, descriptor_size, entries, directory)
+
+
+def _judge_descriptor(image: ImageFile, header: _Header) -> tuple[str, tuple[Problem, ...]]:
+    """The variant that the embedded descriptor names."""
+    if header.descriptor == 0 or header.descriptor_size == 0:
+        raise fail("image-unsupported", f"{image.name} is one part of a split disk: it has no descriptor of its own")
+    if header.descriptor != _DESCRIPTOR_SECTOR:
+        raise fail("image-unsupported", f"the descriptor of {image.name} is not where readers look for it")
+    length = header.descriptor_size * SECTOR
+    if length > _DESCRIPTOR_LIMIT:
+        raise fail("image-limits", f"{image.name} claims a descriptor of {length} bytes; 1 MiB is allowed")
+    text = image.read(SECTOR, length, "descriptor")
+    searched = image.start(SECTOR + max(length, _PARENT_SEARCH))[SECTOR:]
+    return read_descriptor(image.name, text, searched, header.capacity)
+
+
+def _read_footer(image: ImageFile, header: _Header) -> _Header:
+    """The footer's copy of the header, which names the grain directory; it and the end marker come last."""
+    start = image.size - _TAIL
+    missing = f"{image.name} ends without the footer of a streamOptimized VMDK"
+    if start < 2 * SECTOR or image.size % SECTOR:
+        raise fail("image-truncated", missing)
+    _, size, kind = _MARKER.unpack_from(image.read(start, SECTOR, "footer marker"))
+    end = image.read(start + 2 * SECTOR, SECTOR, "end-of-stream marker")
+    if (size, kind) != (0, _MARKER_FOOTER) or any(end):
+        raise fail("image-truncated", missing)
+    footer = _read_header(image, start + SECTOR)
+    if (footer.capacity, footer.grain, footer.table_entries) != (header.capacity, header.grain, header.table_entries):
+        raise fail("image-invalid", f"header and footer of {image.name} describe different disks")
+    if (footer.descriptor, footer.descriptor_size) != (header.descriptor, header.descriptor_size):
+        raise fail("image-invalid", f"header and footer of {image.name} name different descriptors")
+    if footer.directory == _DIRECTORY_AT_END:
+        raise fail("image-invalid", f"the footer of {image.name} names another footer")
+    return footer
+
+
+def _check_tables(image: ImageFile, header: _Header) -> None:
+    """Every grain table, and every grain that a table names, must lie within the file."""
+    tables = -(-header.capacity // (header.grain * header.table_entries))
+    length = check_table(image.name, "grain directory", 4 * tables)
+    if header.directory == 0:
+        raise fail("image-invalid", f"{image.name} has no grain directory")
+    grain_bytes = header.grain * SECTOR
+    highest = 0
+    seen: set[int] = set()
+    directory = _little_endian(image.read(header.directory * SECTOR, length, "grain directory"))
+    for number, sector in enumerate(directory):
+        if sector == 0 or sector in seen:
+            continue
+        seen.add(sector)
+        table = _little_endian(image.read(sector * SECTOR, 4 * header.table_entries, "grain table"))
+        last = max(table)
+        if last > _ZEROED_GRAIN and not header.compressed and last * SECTOR + grain_bytes > image.size:
+            _check_grains(image, header, table, number * header.table_entries)
+        highest = max(highest, last)
+    if header.compressed and highest > _ZEROED_GRAIN:
+        _, size, _ = _MARKER.unpack(image.read(highest * SECTOR, _MARKER.size, "data"))
+        image.must_hold(highest * SECTOR, _MARKER.size - 4 + size, "data")
+
+
+def _check_grains(image: ImageFile, header: _Header, table: array[int], first: int) -> None:
+    """Look at the grains of one table one by one: the disk's last grain may be a short one."""
+    for index, sector in enumerate(table):
+        if sector > _ZEROED_GRAIN:
+            rest = header.capacity - (first + index) * header.grain
+            image.must_hold(sector * SECTOR, min(header.grain, max(rest, 0)) * SECTOR, "data")
+
+
+def _little_endian(raw: bytes) -> array[int]:
+    """Four-byte numbers as they stand in a VMDK."""
+    numbers = array("I", raw)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
+
+
+def name_extent(fd: int, name: str) -> None:
+    """Write ``name`` into the descriptor of a sparse VMDK of our own, as the name of the file that it is.
+
+    It changes nothing where the name cannot stand there; no reader depends on it.
+    """
+    area = os.pread(fd, _PARENT_SEARCH, SECTOR)
+    text = area.split(b"\0", 1)[0]
+    encoded = os.fsencode(name)
+    renamed = _EXTENT_NAME.sub(lambda match: match[1] + encoded + b'"', text, count=1)
+    if re.search(rb'["\n\r]', encoded) is None and len(renamed) < len(area):
+        os.pwrite(fd, renamed.ljust(len(area), b"\0"), SECTOR)

@@ -1,0 +1,252 @@
+"""``qemu-img``, one function a command.
+
+Sources are named by :func:`reference`: a ``json:`` pseudo-file name in which every driver is explicit and no
+other file can be reached, so that neither a file's name nor its content decides what is opened. Written is
+only to a descriptor that the caller has opened.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hypersdkd.host.process import Finished, Limits, run
+from hypersdkd.model.problem import Problem, ProblemError, fail
+
+PROGRAM: Final = "qemu-img"
+
+#: For looking at an untrusted image: more than any sane one needs.
+_LOOK: Final = Limits(address_space=1 << 30, cpu_seconds=30)
+_LOOK_SECONDS: Final = 60.0
+
+#: For reading all tables of an image.
+_MEASURE: Final = Limits(address_space=1 << 30, cpu_seconds=600)
+_CHECK_SECONDS: Final = 3600.0
+
+#: qemu's units of allocation: qcow2 and VMDK, and VDI.
+_CLUSTER: Final = 64 << 10
+_VDI_BLOCK: Final = 1 << 20
+
+#: Coroutines that copy at once. More gain nothing, and 16 need more than 1 GiB of address space.
+_COROUTINES: Final = "8"
+
+_PERCENT: Final = re.compile(r"\((\d{1,3}\.\d\d)/100%\)")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """What qemu itself finds in an image. ``names_others`` lists the other files that it would open."""
+
+    format: str
+    virtual_size: int
+    variant: str
+    names_others: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """``qemu-img check``: counts of clusters. ``supported`` is false for formats that have no check."""
+
+    supported: bool
+    errors: int = 0
+    leaks: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """How to write an image. ``direct`` bypasses the page cache of the output (O_DIRECT)."""
+
+    format: str
+    options: tuple[str, ...] = ()
+    compress: bool = False
+    direct: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An image for qemu-img to read: its safe name, and the descriptors that the name needs."""
+
+    reference: str
+    fds: tuple[int, ...] = ()
+
+    @classmethod
+    def of_fd(cls, fd: int, format_name: str) -> Source:
+        """An open image: what is read is that very file, whatever its name means by then."""
+        return cls(reference(Path(f"/proc/self/fd/{fd}"), format_name), (fd,))
+
+
+def reference(path: Path, format_name: str) -> str:
+    """The safe name of an image of a known format; ``path`` is absolute.
+
+    Raises ``image-invalid`` for a name that JSON may not hold (see :func:`plain_path`).
+    """
+    text = os.fspath(path)
+    if not path.is_absolute() or not text.isascii():
+        raise fail("image-invalid", f"{path.name!r} cannot be named to qemu-img")
+    node = {"driver": format_name, "backing": None, "file": {"driver": "file", "filename": text}}
+    return "json:" + json.dumps(node, separators=(",", ":"))
+
+
+def plain_path(path: Path, links: Path, name: str) -> Path:
+    """``path``, or a link to it named ``name`` in our directory ``links`` if its name is not ASCII.
+
+    qemu's JSON takes only valid UTF-8 without non-characters; file names are any bytes.
+    """
+    if os.fspath(path).isascii():
+        return path
+    link = links / name
+    link.unlink(missing_ok=True)
+    link.symlink_to(path)
+    return link
+
+
+def version() -> str:
+    """The version, such as ``7.2.22``."""
+    words = run([PROGRAM, "--version"], timeout=_LOOK_SECONDS).stdout.decode(errors="replace").split()
+    return words[2] if len(words) > 2 else "unknown"
+
+
+def info(source: Source) -> ImageInfo:
+    """Look at an image, also one that is being written to. Raises ``image-invalid`` if qemu cannot open it."""
+    done = run(
+        [PROGRAM, "info", "--output=json", "-U", source.reference],
+        timeout=_LOOK_SECONDS,
+        limits=_LOOK,
+        pass_fds=source.fds,
+    )
+    if done.returncode:
+        raise fail("image-invalid", f"qemu-img cannot open the image: {_reason(done)}", detail=done.stderr)
+    found = _json(done)
+    specific = _mapping(_mapping(found.get("format-specific")).get("data"))
+    others = [found.get("backing-filename"), found.get("full-backing-filename"), specific.get("data-file")]
+    extents = specific.get("extents")
+    if isinstance(extents, list) and len(extents) > 1:
+        others += [str(_mapping(extent).get("filename")) for extent in extents]
+    return ImageInfo(
+        format=str(found.get("format", "")),
+        virtual_size=_number(found, "virtual-size"),
+        variant=str(specific.get("create-type", "")),
+        names_others=tuple(str(other) for other in others if other),
+    )
+
+
+def measure(source: Source, format_name: str) -> int:
+    """The most bytes that the image can need on disk in another format, holes left out.
+
+    qemu-img measures only qcow2 with holes left out, so the others are worked out from that: the data is
+    the same, in blocks as large as theirs; VMDK has two copies of a table of 4 bytes for each 64 KiB.
+    """
+    cluster = _VDI_BLOCK if format_name == "vdi" else _CLUSTER
+    argv = [PROGRAM, "measure", "--output=json", "-U", "-O", "qcow2", "-o", f"cluster_size={cluster}", source.reference]
+    done = run(argv, timeout=_CHECK_SECONDS, limits=_MEASURE, pass_fds=source.fds)
+    if done.returncode:
+        raise fail("tool-failed", f"qemu-img measure failed: {_reason(done)}", detail=done.stderr)
+    found = _json(done)
+    tables = _number(found, "fully-allocated") // _CLUSTER * 8 if format_name == "vmdk" else 0
+    return _number(found, "required") + tables
+
+
+def convert(
+    source: Source,
+    conversion: Conversion,
+    target: int,
+    *,
+    timeout: float,
+    on_percent: Callable[[float], None] | None = None,
+    watch: Callable[[], None] | None = None,
+) -> None:
+    """Write the image to the open descriptor ``target`` (read and write), which must be empty.
+
+    ``on_percent`` gets 0.0 to 100.0. Raises ``no-space``, ``tool-failed``, ``tool-timeout``, ``tool-missing``.
+    """
+
+    def read_line(line: str) -> None:
+        found = _PERCENT.search(line)
+        if found and on_percent is not None:
+            on_percent(float(found[1]))
+
+    argv = [PROGRAM, "convert", "-p", "-W", "-m", _COROUTINES, "-O", conversion.format]
+    argv += ["-t", "none" if conversion.direct else "writeback"]
+    argv += ["-c"] if conversion.compress else []
+    argv += ["-o", ",".join(conversion.options)] if conversion.options else []
+    argv += [source.reference, f"/proc/self/fd/{target}"]
+    done = run(argv, timeout=timeout, on_line=read_line, watch=watch, pass_fds=(*source.fds, target))
+    if done.returncode:
+        raise _failed_write(done)
+
+
+def check(source: Source) -> CheckResult:
+    """Check the image's own structure. Raises ``tool-failed`` when the check itself cannot be made."""
+    done = run([PROGRAM, "check", "--output=json", "-U", source.reference], timeout=_CHECK_SECONDS, pass_fds=source.fds)
+    if done.returncode == 63:  # documented: the format has no check
+        return CheckResult(supported=False)
+    if done.returncode not in (0, 2, 3):
+        raise fail("tool-failed", f"qemu-img check failed: {_reason(done)}", detail=done.stderr)
+    found = _json(done)
+    errors = sum(_number(found, key) for key in ("corruptions", "check-errors") if key in found)
+    leaks = _number(found, "leaks") if "leaks" in found else 0
+    if done.returncode == 2:
+        errors = max(errors, 1)
+    return CheckResult(True, errors, leaks, done.stderr)
+
+
+def compare(first: Source, second: Source, *, timeout: float, on_percent: Callable[[float], None] | None = None) -> str:
+    """Empty when both hold the same content, else where they first differ. Raises ``tool-failed``."""
+
+    def read_line(line: str) -> None:
+        found = _PERCENT.search(line)
+        if found and on_percent is not None:
+            on_percent(float(found[1]))
+
+    done = run(
+        [PROGRAM, "compare", "-p", "-U", first.reference, second.reference],
+        timeout=timeout,
+        on_line=read_line,
+        pass_fds=(*first.fds, *second.fds),
+    )
+    if done.returncode == 0:
+        return ""
+    if done.returncode == 1:
+        lines = re.split(r"[\r\n]+", done.stdout.decode(errors="replace").strip())
+        return lines[-1].strip()
+    raise fail("tool-failed", f"qemu-img compare failed: {_reason(done)}", detail=done.stderr)
+
+
+def _failed_write(done: Finished) -> ProblemError:
+    reason = _reason(done)
+    if "Failed to get" in done.stderr and "lock" in done.stderr:
+        return fail("source-busy", f"another process uses the source: {reason}")
+    if "No space left on device" in done.stderr or "Disk quota exceeded" in done.stderr:
+        return fail("no-space", f"the file system became full while the image was written: {reason}")
+    return ProblemError(Problem("tool-failed", f"qemu-img convert failed: {reason}", done.stderr))
+
+
+def _reason(done: Finished) -> str:
+    if done.returncode < 0:
+        return f"it was ended by signal {-done.returncode}"
+    lines = done.stderr.splitlines()
+    return lines[-1].removeprefix("qemu-img: ")[:500] if lines else f"exit status {done.returncode}"
+
+
+def _json(done: Finished) -> Mapping[str, object]:
+    try:
+        return _mapping(json.loads(done.stdout))
+    except ValueError as error:
+        raise fail("tool-failed", f"qemu-img {done.argv[1]} did not answer in JSON", detail=done.stderr) from error
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(values: Mapping[str, object], key: str) -> int:
+    value = values.get(key)
+    if not isinstance(value, int):
+        raise fail("tool-failed", f"qemu-img did not say {key}")
+    return value

@@ -1,0 +1,184 @@
+"""CONVERT: write each disk in the format that is asked for, by qemu-img, under a temporary name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from hypersdkd.host import qemu_img
+from hypersdkd.host.image_source import judged
+from hypersdkd.host.image_vmdk import name_extent
+from hypersdkd.host.space import Reservation
+from hypersdkd.model.disk import OutputDisk, SourceDisk
+from hypersdkd.model.problem import Problem, ProblemError, fail
+from hypersdkd.model.stage import Stage
+from hypersdkd.spec.hooks import hookimpl
+from hypersdkd.spec.ports import StepContext
+from hypersdkd.spec.types import Step
+
+#: The time limit of a conversion: seconds at least, and seconds for each GiB of the virtual disk (17 MB/s).
+LEAST_SECONDS: Final = 600.0
+SECONDS_PER_GIB: Final = 60.0
+
+#: Seconds without any progress, by percent or by blocks written, after which qemu-img is taken to hang.
+STALL_SECONDS: Final = 300.0
+
+#: Readable by the group that the administrator gives the directory to; guests' disks are nobody else's.
+_MODE: Final = 0o640
+
+
+@hookimpl
+def hypersdkd_steps() -> Sequence[Step]:
+    """The one step of CONVERT."""
+    return (Step("convert-qemu-img", Stage.CONVERT, convert_disks),)
+
+
+def convert_disks(context: StepContext) -> None:
+    """Convert all disks, in boot order. Nothing of a failed conversion is left."""
+    outputs = [Path(path) for path in context.guest.outputs]
+    for path in outputs:
+        _prepare_place(path)
+    context.tool(qemu_img.PROGRAM, qemu_img.version())
+    plan = _plan(context)
+    total = sum(disk.virtual_size for disk in context.disks)
+    done = 0
+    for index, (disk, path) in enumerate(zip(context.disks, outputs, strict=True)):
+        temporary = context.temporary_for(index)
+        with judged(disk) as source_fd, _new_file(temporary) as target_fd:
+            _convert_one(context, disk, source_fd, temporary, target_fd, plan, (done, total))
+            if plan.format == "vmdk":
+                name_extent(target_fd, path.name)
+            os.fsync(target_fd)
+        done += disk.virtual_size
+        context.progress(done, total)
+        context.add_output(OutputDisk(temporary, path, plan.format, disk.virtual_size))
+
+
+def _convert_one(
+    context: StepContext,
+    disk: SourceDisk,
+    source_fd: int,
+    temporary: Path,
+    target_fd: int,
+    plan: qemu_img.Conversion,
+    progress: tuple[int, int],
+) -> None:
+    source = qemu_img.Source.of_fd(source_fd, disk.format)
+    done, total = progress
+    needed = qemu_img.measure(source, plan.format)
+    with Reservation(temporary.parent, temporary.name.lstrip("."), needed) as reservation:
+        watchdog = _Watchdog(target_fd, reservation)
+
+        def on_percent(percent: float) -> None:
+            watchdog.saw(percent)
+            context.progress(done + int(disk.virtual_size * percent / 100), total)
+
+        timeout = max(LEAST_SECONDS, SECONDS_PER_GIB * disk.virtual_size / (1 << 30))
+        try:
+            qemu_img.convert(source, plan, target_fd, timeout=timeout, on_percent=on_percent, watch=watchdog.look)
+        except ProblemError as error:
+            if error.problem.code == "no-space":
+                raise _no_space(temporary.parent, needed, error) from error
+            raise
+
+
+class _Watchdog:
+    """Sees whether a conversion gets on, and lets the reservation follow the output's growth."""
+
+    def __init__(self, target_fd: int, reservation: Reservation) -> None:
+        self._target_fd = target_fd
+        self._reservation = reservation
+        self._state = (0.0, 0)
+        self._since = time.monotonic()
+
+    def saw(self, percent: float) -> None:
+        """qemu-img has told how far it is."""
+        self._change((percent, self._state[1]))
+
+    def look(self) -> None:
+        """Called often. Raises ``tool-timeout`` when nothing has moved for :data:`STALL_SECONDS`."""
+        written = os.fstat(self._target_fd).st_blocks * 512
+        self._reservation.written(written)
+        self._change((self._state[0], written))
+        if time.monotonic() - self._since > STALL_SECONDS:
+            raise fail("tool-timeout", f"qemu-img made no progress for {STALL_SECONDS:g} s")
+
+    def _change(self, state: tuple[float, int]) -> None:
+        if state != self._state:
+            self._state = state
+            self._since = time.monotonic()
+
+
+def _plan(context: StepContext) -> qemu_img.Conversion:
+    """How to write the format that is asked for."""
+    output_format = context.guest.output_format
+    direct = _direct_works(context.temporary_for(0).parent)
+    if not context.guest.compress:
+        return qemu_img.Conversion(output_format, direct=direct)
+    if output_format == "qcow2":
+        return qemu_img.Conversion("qcow2", ("compression_type=zstd",), compress=True, direct=direct)
+    if output_format == "vmdk":
+        return qemu_img.Conversion("vmdk", ("subformat=streamOptimized",), direct=direct)
+    context.warn(
+        Problem(
+            "manifest-unsupported",
+            f"{output_format} images cannot be compressed; the output is not",
+            remedy="Choose qcow2 or vmdk, or leave convert.compress out.",
+        )
+    )
+    return qemu_img.Conversion(output_format, direct=direct)
+
+
+def _prepare_place(path: Path) -> None:
+    """Make the output's directory; raises ``output-exists`` and ``output-unwritable``."""
+    if os.path.lexists(path):
+        raise fail("output-exists", f"{path} exists already")
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except OSError as error:
+        raise fail("output-unwritable", f"{path.parent} cannot be made: {error.strerror}") from error
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise fail("output-unwritable", f"{path.parent} cannot be written")
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[int]:
+    """A new, empty file that nobody else made or planted; it is removed if anything goes wrong."""
+    try:
+        path.unlink(missing_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
+    except OSError as error:
+        raise fail("output-unwritable", f"{path.parent} cannot be written: {error.strerror}") from error
+    try:
+        yield fd
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(fd)
+
+
+def _direct_works(directory: Path) -> bool:
+    """Whether files here can be opened with O_DIRECT; a file without a name is tried, so that none is left."""
+    try:
+        os.close(os.open(directory, os.O_RDWR | os.O_TMPFILE | os.O_DIRECT | os.O_CLOEXEC, 0o600))
+    except OSError:
+        return False
+    return True
+
+
+def _no_space(directory: Path, needed: int, error: ProblemError) -> ProblemError:
+    status = os.statvfs(directory)
+    free = status.f_bavail * status.f_frsize
+    return fail(
+        "no-space",
+        f"{directory} became full while the output was written: up to {needed} bytes are needed",
+        detail=error.problem.message,
+        remedy=f"Free {max(needed - free, 1)} bytes there, then retry the job.",
+    )
