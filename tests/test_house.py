@@ -32,7 +32,7 @@ FLOORS = {
 #: What plugins may see of the core.
 PLUGINS_SEE = {"model", "spec", "host"}
 
-BAD_NAME = re.compile(r"(^|_)(utils?|helpers?|managers?|misc|common|stuff)(_|$)|\d$", re.IGNORECASE)
+BAD_NAME = re.compile(r"(^|_)(utils?|helpers?|managers?|misc|common|stuff|handler\d)(_|$)", re.IGNORECASE)
 BAD_CLASS = re.compile(r"(Util|Utils|Helper|Helpers|Manager|Misc)$")
 
 MUTABLE_CALLS = {"list", "dict", "set", "bytearray", "defaultdict", "OrderedDict", "Counter", "deque", "ChainMap"}
@@ -227,4 +227,6 @@ def test_a_test_stands_where_its_module_does(module: Module) -> None:
         return
     home = ROOT / "hypersdkd" if module.part != "plugins" else ROOT
     beside = ROOT / "tests" / module.path.relative_to(home).parent
-    assert list(beside.glob(f"test_{module.path.stem}.py")) or list(beside.glob(f"test_{module.path.stem}_*.py"))
+    names = {path.name for path in beside.glob("test_*.py")}
+    stem = f"test_{module.path.stem}"
+    assert any(name == f"{stem}.py" or name.startswith(f"{stem}_") for name in names), f"no {beside.name}/{stem}.py"
