@@ -121,7 +121,8 @@ def _plan(context: StepContext) -> qemu_img.Conversion:
     if not context.guest.compress:
         return qemu_img.Conversion(output_format, direct=direct)
     if output_format == "qcow2":
-        return qemu_img.Conversion("qcow2", ("compression_type=zstd",), compress=True, direct=direct)
+        options = ("compression_type=zstd",) if qemu_img.zstd_works(context.work) else ()
+        return qemu_img.Conversion("qcow2", options, compress=True, direct=direct)
     if output_format == "vmdk":
         return qemu_img.Conversion("vmdk", ("subformat=streamOptimized",), direct=direct)
     context.warn(

@@ -112,6 +112,15 @@ def version() -> str:
     return words[2] if len(words) > 2 else "unknown"
 
 
+def zstd_works(directory: Path) -> bool:
+    """Whether this qemu-img can compress qcow2 by zstd: an option of its build. ``directory`` is for a trial."""
+    trial = directory / "zstd-trial.qcow2"
+    argv = [PROGRAM, "create", "-q", "-f", "qcow2", "-o", "compression_type=zstd", trial, "64K"]
+    done = run(argv, timeout=_LOOK_SECONDS)
+    trial.unlink(missing_ok=True)
+    return done.returncode == 0
+
+
 def info(source: Source) -> ImageInfo:
     """Look at an image, also one that is being written to. Raises ``image-invalid`` if qemu cannot open it."""
     done = run(

@@ -7,7 +7,6 @@ descriptor for a raw disk, and knows nothing of raw disks' sizes.
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 
 from hypersdkd.host.image_file import ImageFile
@@ -26,7 +25,7 @@ def confirm(image: ImageFile, format_name: str) -> None:
     # Not at the top: this import takes 70 ms, and a worker shall be up in 250 ms.
     from oslo_utils.imageutils import format_inspector as inspector  # noqa: PLC0415
 
-    logging.getLogger(inspector.__name__).setLevel(logging.CRITICAL)  # what it has to say is in the problem
+    inspector.LOG.disabled = True  # what it has to say is in the problem
     kind = inspector.get_inspector(format_name)
     if kind is None:
         raise fail("image-unsupported", f"images of type {format_name} have no second judge")

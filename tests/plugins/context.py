@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hypersdkd_plugins import convert_qemu_img, load_disk, validate_image
+
 from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.guest import DiskSource, Guest
 from hypersdkd.model.problem import Problem
-from hypersdkd_plugins import convert_qemu_img, load_disk, validate_image
 
 
 @dataclass
