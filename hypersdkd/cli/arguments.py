@@ -18,7 +18,7 @@ from hypersdkd.model.problem import fail
 _GLOBAL: Final = {"--url": True, "--socket": True, "--config": True, "--json": False, "--verbose": False, "-v": False}
 _ROOT: Final = {**_GLOBAL, "--version": False}
 
-#: Every other long option, and whether a value follows it.
+#: Every other option, and whether a value follows it.
 _OTHERS: Final = {
     "--dir": True,
     "--file": True,
@@ -28,6 +28,7 @@ _OTHERS: Final = {
     "--wait": False,
     "--force": False,
     "--help": False,
+    "-h": False,
 }
 
 #: How Go's client names an action by an option.
@@ -95,13 +96,13 @@ def _actions(commands: _Commands, name: str, help_text: str) -> _Commands:
 def _add_workflow(commands: _Commands) -> None:
     actions = _actions(commands, "workflow", "the daemon and its queue")
     module = "hypersdkd.cli.workflow"
-    _leaf(actions, "status", "what the daemon does and how much it has to do", f"{module}:status")
-    _leaf(actions, "list", "list the jobs of every state", f"{module}:list_jobs")
+    status = _leaf(actions, "status", "what the daemon does and how much it has to do", f"{module}:status")
+    listing = _leaf(actions, "list", "list the jobs of every state", f"{module}:list_jobs")
     queue = _leaf(actions, "queue", "files in each directory, and why some wait", f"{module}:queue")
     watch = _leaf(actions, "watch", "follow the queue until Ctrl-C", "hypersdkd.cli.watch:watch")
     watch.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="between two looks (1)")
     watch.add_argument("--count", type=int, default=0, metavar="N", help="end after N looks (0: never)")
-    for parser in (queue, watch):
+    for parser in (status, listing, queue, watch):
         parser.add_argument("--dir", default="", help="read this queue's directories instead of asking the daemon")
 
 
@@ -168,7 +169,10 @@ def normalise(words: Sequence[str]) -> list[str]:
 
 
 def _groups(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Options (their two-dash name, and the words they take) and bare words (an empty name)."""
+    """Options (their two-dash name, and the words they take) and bare words (an empty name).
+
+    Raises ``usage`` for an option that no command has.
+    """
     known = {**_ROOT, **_OTHERS, **dict.fromkeys(_ACTION_OPTIONS.values(), True)}
     rest = iter(words)
     for word in rest:
@@ -183,7 +187,7 @@ def _groups(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         if not word.startswith("-") or word == "-":
             yield ("", [word])
         elif name not in known:
-            yield (word, [word])
+            raise fail("usage", f"flag provided but not defined: {option}")
         elif equals or not known[name]:
             yield (name, [name + equals + value])
         else:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hypersdkd.cli.terminal import Terminal
-from hypersdkd.client.address import find_address
+from hypersdkd.client.address import configured_queue, find_address
 from hypersdkd.client.directories import OfflineQueue, find_queues
 from hypersdkd.client.http import Daemon, Reply
 from hypersdkd.model.problem import ProblemError
@@ -24,12 +24,21 @@ def is_unreachable(error: ProblemError) -> bool:
     return error.problem.code == "daemon-unreachable"
 
 
+def local_queues(arguments: Namespace) -> list[OfflineQueue]:
+    """The queues to read without a daemon: the one of ``--dir``, the configured one, or the usual ones."""
+    config = Path(arguments.config) if arguments.config else None
+    base = Path(arguments.dir) if arguments.dir else configured_queue(config)
+    return find_queues(base)
+
+
 def ask_or_read(arguments: Namespace, terminal: Terminal, ask: Callable[[Daemon], Reply]) -> Reply | list[OfflineQueue]:
-    """The daemon's reply to ``ask``, or the queues on this host if it cannot be reached, which is said."""
+    """The reply to ``ask``; with ``--dir``, or if no daemon can be reached (which is said), the queues on this host."""
+    if arguments.dir:
+        return local_queues(arguments)
     try:
         return ask(connect(arguments))
     except ProblemError as error:
         if not is_unreachable(error):
             raise
         terminal.note("WARNING", f"API not available, checking local status... ({error.problem.message})")
-        return find_queues()
+        return local_queues(arguments)

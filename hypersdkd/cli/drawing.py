@@ -24,7 +24,7 @@ def draw_table(out: TextIO, headings: Sequence[str], rows: Sequence[Sequence[str
 
     The cells are clean already; they are given as ``Text``, so that no markup in them is read.
     """
-    table = Table(box=box.ROUNDED, header_style="bold")
+    table = Table(box=box.ROUNDED, header_style="bold" if colour else "")
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:

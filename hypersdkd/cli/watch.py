@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from pathlib import Path
 
 from hypersdkd.cli import exits
-from hypersdkd.cli.connection import connect, is_unreachable
+from hypersdkd.cli.connection import connect, is_unreachable, local_queues
 from hypersdkd.cli.progress import job_lines
 from hypersdkd.cli.reply import rows, text
 from hypersdkd.cli.terminal import Terminal
 from hypersdkd.cli.workflow import counts_line
-from hypersdkd.client.directories import DEFAULT_QUEUES, OfflineQueue, find_queues
+from hypersdkd.client.directories import DEFAULT_QUEUES, OfflineQueue
 from hypersdkd.client.http import Daemon, Reply
 from hypersdkd.model.problem import ProblemError, fail
 
@@ -21,12 +20,12 @@ def watch(arguments: Namespace, terminal: Terminal) -> int:
     """Redraw on a terminal; where the output goes to a file, write what is new; as JSON an object a look."""
     if not arguments.interval > 0 or arguments.count < 0:
         raise fail("usage", "--interval must be more than 0 seconds, --count not negative")
-    daemon = connect(arguments)
+    daemon = None if arguments.dir else connect(arguments)
     before: list[str] = []
     looks = 0
     with terminal.board() as board:
         while True:
-            reply, away = (_local(Path(arguments.dir)), "read from") if arguments.dir else _look(daemon)
+            reply, away = _look(daemon, arguments)
             if arguments.json:
                 terminal.json(reply, line=True)
             else:
@@ -40,21 +39,19 @@ def watch(arguments: Namespace, terminal: Terminal) -> int:
             time.sleep(arguments.interval)
 
 
-def _look(daemon: Daemon) -> tuple[Reply, str]:
+def _look(daemon: Daemon | None, arguments: Namespace) -> tuple[Reply, str]:
     """The status reply with the running jobs in ``jobs``, or the same from the directories, and why (else empty)."""
+    why = "The daemon was not asked"
     try:
-        return {**daemon.status(), "jobs": rows(daemon.active_jobs(), "jobs")}, ""
+        if daemon is not None:
+            return {**daemon.status(), "jobs": rows(daemon.active_jobs(), "jobs")}, ""
     except ProblemError as error:
         if not is_unreachable(error):
             raise
-        queues = find_queues() or [OfflineQueue(DEFAULT_QUEUES[0])]
-        return {**_local(queues[0].base), "last_error": error.problem.message}, f"{error.problem.message}; read from"
-
-
-def _local(base: Path) -> Reply:
-    queue = OfflineQueue(base)
+        why = error.problem.message
+    queue = (local_queues(arguments) or [OfflineQueue(DEFAULT_QUEUES[0])])[0]
     running = [job for job in rows(queue.jobs(), "jobs") if job["status"] == "processing"]
-    return {**queue.status(), "jobs": running}
+    return {**queue.status(), "jobs": running, "last_error": why}, f"{why}; read from"
 
 
 def _lines(reply: Reply, away: str, terminal: Terminal) -> list[str]:

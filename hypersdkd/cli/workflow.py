@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from hypersdkd.cli import exits
@@ -142,11 +141,8 @@ def _job_row(job: Mapping[str, object]) -> tuple[object, ...]:
 
 def queue(arguments: Namespace, terminal: Terminal) -> int:
     """Files in each directory, and why some wait or are ignored."""
-    if arguments.dir:
-        answers = [OfflineQueue(Path(arguments.dir)).queue()]
-    else:
-        answer = ask_or_read(arguments, terminal, Daemon.queue)
-        answers = [each.queue() for each in answer] if isinstance(answer, list) else [answer]
+    answer = ask_or_read(arguments, terminal, Daemon.queue)
+    answers = [each.queue() for each in answer] if isinstance(answer, list) else [answer]
     if arguments.json:
         terminal.json(_together(answers))
         return exits.FINE

@@ -85,24 +85,37 @@ def find_address(
     return parse_address(DEFAULT_URL)
 
 
+def configured_queue(config: Path | None = None, config_files: tuple[Path, ...] = CONFIG_FILES) -> Path | None:
+    """The ``workflow.base_dir`` of ``config`` or the first configuration file there is, if it names one."""
+    for path in (config,) if config is not None else config_files:
+        if path.is_file():
+            base = _section(path, "workflow").get("base_dir")
+            return Path(base) if isinstance(base, str) and base else None
+    return None
+
+
 def _from_config(path: Path) -> Address | None:
     """The ``api.socket`` or first ``api.listen`` of a configuration file; it is the daemon that judges the rest."""
-    import yaml  # noqa: PLC0415 - 15 ms that a call with --url need not pay
-
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            document = yaml.safe_load(file.read(CONFIG_LIMIT))
-    except (OSError, yaml.YAMLError, ValueError, RecursionError):
-        return None
-    api = document.get("api") if isinstance(document, dict) else None
-    if not isinstance(api, dict):
-        return None
+    api = _section(path, "api")
     socket = api.get("socket")
     if isinstance(socket, str) and socket:
         return Address(socket=socket)
     listen = api.get("listen")
     first = listen[0] if isinstance(listen, list) and listen else listen
     return parse_address(f"http://{first}") if isinstance(first, str) and first else None
+
+
+def _section(path: Path, name: str) -> Mapping[str, object]:
+    """A section of a configuration file, empty when there is none to be read."""
+    import yaml  # noqa: PLC0415 - 15 ms that a call with --url need not pay
+
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            document = yaml.safe_load(file.read(CONFIG_LIMIT))
+    except (OSError, yaml.YAMLError, ValueError, RecursionError):
+        return {}
+    section = document.get(name) if isinstance(document, dict) else None
+    return section if isinstance(section, dict) else {}
 
 
 def _not_an_address(text: str) -> Exception:

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import structlog
 
 from hypersdkd.cli.hyperctl import main
 from hypersdkd.model.manifest import read_manifest
@@ -73,7 +74,15 @@ class RealRules(FakeWorkflow):
 
 
 @pytest.fixture
-def workflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[RealRules]:
+def quiet_server() -> Iterator[None]:
+    """The server runs in this process: keep its log out of what hyperctl writes."""
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def workflow(quiet_server: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealRules]:
     """The workflow behind a real server, which HYPERSDKD_URL names."""
     fake, loop = RealRules(), asyncio.new_event_loop()
     server = loop.run_until_complete(serve(make_app(fake), listen=["127.0.0.1:0"]))

@@ -1,0 +1,147 @@
+"""status, list and queue, with a daemon and without."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from hypersdkd.model.problem import fail
+from tests.cli.conftest import Canned, RealRules, Run
+
+
+def reply(canned: Canned, path: str, document: object, status: int = 200) -> None:
+    canned.answers[path] = (status, "application/json", json.dumps(document).encode())
+
+
+STATUS = {
+    "mode": "manifest",
+    "running": True,
+    "queue_depth": 0,
+    "active_jobs": 0,
+    "processed_today": 5,
+    "failed_today": 0,
+    "max_workers": 2,
+    "uptime_seconds": 90061,
+}
+
+
+def test_status_shows_what_else_the_daemon_tells(run: Run, canned: Canned) -> None:
+    more = {"version": "9.8", "paused": True, "waiting": 4, "free_bytes": 3 << 30, "last_error": "\x1b[2Jno space"}
+    reply(canned, "/api/workflow/status", {**STATUS, **more})
+    result = run("workflow", "status")
+    assert result.status == 0
+    for words in ("Running (paused)", "25h 1m", "9.8", "3.0 GiB", "no space"):
+        assert words in result.out
+    assert "\x1b" not in result.out
+
+
+def test_json_is_the_reply_itself(run: Run, canned: Canned) -> None:
+    page = {"jobs": [{"id": "a", "more": 1}], "total": 1, "cursor": ""}
+    for name, document in (("status", STATUS), ("queue", {"counts": {}}), ("jobs", page)):
+        reply(canned, f"/api/workflow/{name}", document)
+        result = run("workflow", {"jobs": "list"}.get(name, name), "--json")
+        assert json.loads(result.out) == document
+        assert (result.status, result.err) == (0, "")
+
+
+def test_list_asks_for_all_and_says_when_more_exist(run: Run, canned: Canned) -> None:
+    reply(canned, "/api/workflow/jobs", {"jobs": [{"id": "a.json", "name": "a"}], "total": 7})
+    result = run("workflow", "list")
+    assert "status=all" in canned.asked[0]
+    assert "The first 1 are shown" in result.out
+    assert "Found 7 job(s)" in result.err
+
+
+def test_list_shows_each_job(run: Run, workflow: RealRules) -> None:
+    result = run("workflow", "-op", "list")
+    lines = result.out.splitlines()
+    assert lines[2].split() == ["web01.json", "web01", "convert", "processing", "42%", "7s"]
+    # A newline in a name cannot make a line of its own.
+    assert len(lines) == 2 + len(workflow.rows)
+
+
+def test_queue_shows_reasons(run: Run, workflow: RealRules) -> None:
+    result = run("workflow", "queue")
+    assert result.status == 0
+    assert "half.json  still being written" in result.out
+
+
+@pytest.mark.parametrize("bad", [{"max_workers": "3"}, {"uptime_seconds": 1.5}, {"mode": 1}, {"queue_depth": True}])
+def test_a_reply_of_the_wrong_shape(run: Run, canned: Canned, bad: dict[str, object]) -> None:
+    reply(canned, "/api/workflow/status", {**STATUS, **bad})
+    result = run("workflow", "status")
+    assert result.status == 1
+    assert "Failed to parse response" in result.err
+
+
+@pytest.mark.parametrize("action", ["status", "list", "queue"])
+def test_an_error_of_the_daemon_is_shown(run: Run, workflow: RealRules, action: str) -> None:
+    workflow.error = fail("queue-unusable", "the queue is gone", remedy="bring it back")
+    result = run("workflow", action)
+    assert (result.status, result.out) == (1, "")
+    assert result.err == "ERROR  the queue is gone\n  remedy: bring it back\n"
+
+
+def fill(base: Path) -> None:
+    today = time.strftime("%Y-%m-%d")
+    for place, names in {
+        "to_be_processed": ("a.json", "b.json", ".hidden.json", "c.json.part"),
+        "processing": ("\x1b[31mred.json",),
+        f"processed/{today}": ("d.json", "d.json.report.json"),
+        f"failed/{today}": ("e.json", "e.json.error.json"),
+    }.items():
+        (base / place).mkdir(parents=True)
+        for name in names:
+            (base / place / name).write_text("{}")
+
+
+def test_without_a_daemon_the_directories_are_read(run: Run, elsewhere: Path) -> None:
+    fill(elsewhere / "manifest-workflow")
+    result = run("workflow", "status")
+    assert result.status == 0
+    assert "API not available" in result.err
+    assert "http://127.0.0.1:9" in result.err
+    assert "Queue: 2 | Active: 1 | Done: 1 | Failed: 1" in result.out
+    listed = run("workflow", "list")
+    assert (listed.status, "Found 5 job(s)" in listed.err) == (0, True)
+    assert "\x1b" not in listed.out
+    assert run("workflow", "queue").status == 0
+    page = json.loads(run("workflow", "list", "--json").out)
+    assert page["total"] == len(page["jobs"]) == 5
+
+
+def test_both_queues_without_a_daemon(run: Run, elsewhere: Path) -> None:
+    fill(elsewhere / "manifest-workflow")
+    fill(elsewhere / "workflow")
+    assert run("workflow", "status").out.count("Queue: 2") == 2
+    assert json.loads(run("workflow", "queue", "--json").out)["counts"]["to_be_processed"] == 4
+    assert json.loads(run("workflow", "status", "--json").out)["queue_depth"] == 2
+
+
+def test_status_as_json_without_a_daemon_and_queues(run: Run) -> None:
+    document = json.loads(run("workflow", "status", "--json").out)
+    assert (document["running"], document["queue_depth"]) == (False, 0)
+
+
+def test_a_directory_is_read_without_asking_the_daemon(run: Run, workflow: RealRules, elsewhere: Path) -> None:
+    fill(elsewhere / "other")
+    counts = json.loads(run("workflow", "queue", "-dir", str(elsewhere / "other"), "-json").out)["counts"]
+    assert counts == {"to_be_processed": 2, "processing": 1, "processed": 1, "failed": 1}
+    assert workflow.calls == []
+
+
+def test_any_workflow_command_reads_a_directory(run: Run, workflow: RealRules, elsewhere: Path) -> None:
+    fill(elsewhere / "other")
+    assert "Queue: 2" in run("workflow", "-op", "status", "-dir", "other").out
+    assert json.loads(run("workflow", "-op", "list", "-dir", "other", "-json").out)["total"] == 5
+    assert json.loads(run("workflow", "-op", "watch", "-dir", "other", "--count", "1", "-json").out)["queue_depth"] == 2
+    assert workflow.calls == []
+
+
+def test_the_configured_queue_is_read(run: Run, elsewhere: Path) -> None:
+    fill(elsewhere / "mine")
+    (elsewhere / "c.yaml").write_text(f"workflow: {{base_dir: {elsewhere}/mine}}\n")
+    assert json.loads(run("workflow", "status", "--json", "--config", "c.yaml").out)["queue_depth"] == 2
