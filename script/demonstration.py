@@ -1,39 +1,19 @@
-"""A conversion from end to end on a queue of its own; run it by script/demo."""
+"""Takes a small real VMDK through a queue of its own, from manifest to checked qcow2."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import shlex
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 from guest_disk import build_vmdk
-
-BIN = Path(__file__).resolve().parent.parent / ".venv/bin"
-
-#: Seconds to wait for the daemon to come up or go down.
-PATIENCE = 30
-
-CONFIGURATION = """\
-mode: manifest
-workflow:
-  base_dir: {base}/queue
-  source_dirs: [{base}/exports]
-  output_dir: {base}/output
-api:
-  listen: ["127.0.0.1:{port}"]
-"""
+from own_daemon import BIN, NotStartedError, OwnDaemon, own_daemon
 
 
 def say(text: str) -> None:
@@ -47,58 +27,15 @@ def show(*argv: str | Path) -> None:
     subprocess.run(words, check=True)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until_ready(daemon: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and daemon.poll() is None:
-        with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(f"{url}/readyz", timeout=5):
-            return
-        time.sleep(0.05)
-    sys.exit(f"the daemon did not start:\n{log.read_text(errors='replace')}")
-
-
-@contextlib.contextmanager
-def running_daemon(base: Path, url: str, *, keep: bool) -> Iterator[subprocess.Popen[bytes]]:
-    log = base / "daemon.log"
-    with log.open("wb") as output:
-        daemon = subprocess.Popen(
-            [BIN / "hypersdkd", "--config", base / "hypersdkd.yaml"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    keep_it = False
-    try:
-        wait_until_ready(daemon, url, log)
-        yield daemon
-        keep_it = keep
-    finally:
-        if not keep_it:
-            daemon.send_signal(signal.SIGTERM)
-            try:
-                daemon.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
-                daemon.wait()
-
-
-def convert(base: Path, url: str) -> None:
-    source = base / "exports/web01.vmdk"
-    hyperctl = (BIN / "hyperctl", "--url", url)
+def convert(daemon: OwnDaemon, source: Path) -> None:
+    hyperctl = (BIN / "hyperctl", "--url", daemon.url)
     say("A manifest for it, written by looking at the disk")
-    show(*hyperctl, "manifest", "generate", source, base)
-    manifest = base / "web01-manifest.json"
+    show(*hyperctl, "manifest", "generate", source, daemon.base)
     say("Submitted, and followed to its end")
-    show(*hyperctl, "manifest", "submit", "--wait", "-file", manifest)
+    show(*hyperctl, "manifest", "submit", "--wait", "-file", daemon.base / "web01-manifest.json")
     say("What the queue says")
     show(*hyperctl, "workflow", "list")
-    (report,) = (base / "queue/processed").glob("*/*.report.json")
+    (report,) = (daemon.queue / "processed").glob("*/*.report.json")
     say(f"Its report: {report}")
     print(report.read_text())
     (output,) = json.loads(report.read_text())["artifacts"]["outputs"]
@@ -108,31 +45,33 @@ def convert(base: Path, url: str) -> None:
 
 
 def main() -> int:
-    arguments = argparse.ArgumentParser(prog="script/demo", description=__doc__)
-    arguments.add_argument("--keep", action="store_true", help="leave the daemon running and the files in place")
-    keep = arguments.parse_args().keep
+    parser = argparse.ArgumentParser(prog="script/demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave the daemon running and the files in place")
+    keep: bool = parser.parse_args().keep
     begin = time.monotonic()
     base = Path(tempfile.mkdtemp(prefix="hypersdkd-demo-"))
-    url = f"http://127.0.0.1:{free_port()}"
-    (base / "exports").mkdir()
-    (base / "hypersdkd.yaml").write_text(CONFIGURATION.format(base=base, port=url.rpartition(":")[2]))
+    done = False
     try:
+        (base / "exports").mkdir()
+        source = base / "exports/web01.vmdk"
         say(f"A small Linux as a streamOptimized VMDK, below {base}")
-        build_vmdk(base / "exports/web01.vmdk", size_mib=1024, data_mib=192)
-        show("qemu-img", "info", base / "exports/web01.vmdk")
-        say(f"The daemon, on a queue of its own, at {url}")
-        with running_daemon(base, url, keep=keep) as daemon:
-            convert(base, url)
-            say("The API")
-            show("curl", "-s", f"{url}/api/workflow/status") if shutil.which("curl") else None
-            print(f"\nMore of it: {url}/api/workflow/jobs?status=all, and docs/api.md.")
+        build_vmdk(source, size_mib=1024, data_mib=192)
+        show("qemu-img", "info", source)
+        with own_daemon(base, keep=keep) as daemon:
+            say(f"The daemon answers at {daemon.url}")
+            convert(daemon, source)
+            say("The API, which docs/api.md describes")
+            print(f"$ curl {daemon.url}/api/workflow/status")
+            show(BIN / "hyperctl", "--url", daemon.url, "--json", "workflow", "status")
             if keep:
-                print(f"The daemon goes on. End it: kill {daemon.pid}; then remove {base}")
+                print(f"\nIt goes on: open {daemon.url}/api/workflow/jobs?status=all")
+                print(f"End it by: kill {daemon.process.pid}; rm -r {base}")
+        done = True
     finally:
-        if not keep:
+        if not (keep and done):
             shutil.rmtree(base)
     if not keep:
-        print("script/demo --keep leaves it running, to be looked at.")
+        print("\nscript/demo --keep leaves it running, to be looked at.")
     say(f"Done in {time.monotonic() - begin:.0f} s")
     return 0
 
@@ -141,4 +80,6 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except subprocess.CalledProcessError as error:
-        sys.exit(f"demo: {shlex.join(str(word) for word in error.cmd)} failed with exit status {error.returncode}")
+        sys.exit(f"demo: {shlex.join(str(word) for word in error.cmd)}: exit status {error.returncode}")
+    except NotStartedError as error:
+        sys.exit(f"demo: the daemon did not start:\n{error}")

@@ -1,0 +1,227 @@
+"""The benchmarks: each runs real programs and returns numbers with their unit and, where there is one, a limit."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from guest_disk import build_raw, write_tree
+from inotify_simple import INotify, flags
+from own_daemon import BIN, OwnDaemon, own_daemon
+
+from hypersdkd.engine.guest_files import WorkOrder, guest_run
+from hypersdkd.engine.journal import read_journal
+from hypersdkd.model.guest import DiskSource, Guest
+
+RESULTS = Path(__file__).resolve().parent.parent / "bench-results"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One number. ``limit`` is what it must not be above, ``None`` where nothing is promised."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float | None = None
+    note: str = ""
+
+
+def manifest(source: Path, output_format: str = "qcow2") -> bytes:
+    load = {"source_type": "raw", "source_path": str(source)}
+    return json.dumps(
+        {"version": "1.0", "pipeline": {"load": load, "convert": {"output_format": output_format}}}
+    ).encode()
+
+
+def wait_for(watch: INotify, name: str) -> None:
+    """Until ``name`` was moved into a watched directory."""
+    while not any(event.name == name for event in watch.read(timeout=30_000)):
+        pass
+
+
+def pickup(base: Path) -> list[Result]:
+    """From the rename into to_be_processed until the file is in processing; the median of 20 on an idle daemon."""
+    seconds = []
+    with own_daemon(base) as daemon, INotify() as claims, INotify() as ends:
+        claims.add_watch(daemon.queue / "processing", flags.MOVED_TO)
+        for number in range(21):
+            name = f"pickup-{number}.json"
+            draft = base / name
+            draft.write_bytes(manifest(daemon.exports / "absent.raw"))
+            begin = time.perf_counter()
+            draft.rename(daemon.queue / "to_be_processed" / name)
+            wait_for(claims, name)
+            seconds.append(time.perf_counter() - begin)
+            today = next((daemon.queue / "failed").iterdir(), None)
+            while today is None or not (today / f"{name}.error.json").exists():
+                ends.read(timeout=20)  # nothing is watched: a pause, so that the next one meets an idle daemon
+                today = next((daemon.queue / "failed").iterdir(), None)
+    warm = sorted(seconds[1:])
+    return [
+        Result("pickup median", statistics.median(warm) * 1000, "ms", 50),
+        Result("pickup slowest of 20", warm[-1] * 1000, "ms"),
+    ]
+
+
+def worker(base: Path) -> list[Result]:
+    """From starting a worker until its first event is in the journal; the median of 10."""
+    seconds = []
+    for number in range(10):
+        directory = base / f"guest-{number}"
+        directory.mkdir()
+        guest = Guest("bench", (DiskSource("raw", str(base / "absent.raw")),), outputs=(str(base / "out.qcow2"),))
+        WorkOrder("bench", guest, (str(base),)).write(directory)
+        begin = time.time()
+        subprocess.run(
+            guest_run(directory, "bench", "bench").command,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            start_new_session=True,
+        )
+        seconds.append(datetime.fromisoformat(read_journal(directory)[0].time).timestamp() - begin)
+    bare = []
+    for _number in range(10):
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "pass"], check=True)
+        bare.append(time.perf_counter() - begin)
+    return [
+        Result("worker start median", statistics.median(seconds) * 1000, "ms", 250),
+        Result("bare python start median", statistics.median(bare) * 1000, "ms"),
+    ]
+
+
+def convert(base: Path) -> list[Result]:
+    """A guest's CONVERT stage, and the guest whole, against bare qemu-img on the same 4 GiB raw disk; medians of 3."""
+    tree = base / "tree"
+    write_tree(tree, 512)
+    bare, stage, whole = [], [], []
+    with own_daemon(base) as daemon:
+        source = daemon.exports / "source.raw"
+        build_raw(source, tree, 4096)
+        for number in range(4):
+            begin = time.perf_counter()
+            output = base / "bare.qcow2"
+            subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-W", source, output], check=True)
+            elapsed = time.perf_counter() - begin
+            output.unlink()
+            report = run_job(daemon, f"convert-{number}.json", manifest(source))
+            if number == 0:
+                continue  # the page cache and the disk are warm from here on
+            bare.append(elapsed)
+            stage.append(report["stages"]["convert"]["duration_seconds"])
+            whole.append(report["vms"][0]["duration_seconds"])
+    return [
+        Result("convert: bare qemu-img -W", statistics.median(bare), "s"),
+        Result("convert: stage against bare", statistics.median(stage) / statistics.median(bare), "x"),
+        Result("convert: whole guest against bare", statistics.median(whole) / statistics.median(bare), "x"),
+    ]
+
+
+def run_job(daemon: OwnDaemon, name: str, content: bytes) -> dict[str, object]:
+    """Drop a manifest and wait for its report; the output is removed."""
+    draft = daemon.base / name
+    draft.write_bytes(content)
+    subprocess.run(
+        [BIN / "hyperctl", "--url", daemon.url, "manifest", "submit", "--wait", draft], check=True, capture_output=True
+    )
+    (path,) = (daemon.queue / "processed").glob("*/*.report.json")
+    report: dict[str, object] = json.loads(path.read_text())
+    shutil.rmtree(daemon.output)
+    path.unlink()
+    return report
+
+
+def api(base: Path) -> list[Result]:
+    """Requests a second over one connection, one after the other, with nothing and with 10,000 jobs waiting."""
+    results = []
+    with own_daemon(base) as daemon:
+        for count in (0, 10_000):
+            if count:
+                request(daemon, "POST", "/api/workflow/pause")
+                for number in range(count):
+                    draft = base / "draft.json"
+                    draft.write_bytes(b"{}")
+                    draft.rename(daemon.queue / f"to_be_processed/job-{number}.json")
+                while json.loads(request(daemon, "GET", "/api/workflow/status"))["queue_depth"] < count:
+                    time.sleep(0.1)
+            for path in ("/api/workflow/status", "/api/workflow/jobs?status=pending&limit=100"):
+                rate, slow = request_rate(daemon, path)
+                results.append(
+                    Result(f"{path.split('/')[-1]}, {count} waiting", rate, "req/s", note=f"p99 {slow:.1f} ms")
+                )
+    return results
+
+
+def request(daemon: OwnDaemon, method: str, path: str) -> bytes:
+    connection = http.client.HTTPConnection(urlsplit(daemon.url).netloc, timeout=30)
+    connection.request(method, path)
+    content = connection.getresponse().read()
+    connection.close()
+    return content
+
+
+def request_rate(daemon: OwnDaemon, path: str, seconds: float = 2) -> tuple[float, float]:
+    """Requests a second, and the 99th percentile of their time in milliseconds."""
+    connection = http.client.HTTPConnection(urlsplit(daemon.url).netloc, timeout=30)
+    times = []
+    end = time.perf_counter() + seconds
+    while (begin := time.perf_counter()) < end:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        response.read()
+        assert response.status == 200, response.status
+        times.append(time.perf_counter() - begin)
+    connection.close()
+    return len(times) / sum(times), statistics.quantiles(times, n=100)[98] * 1000
+
+
+BENCHMARKS: dict[str, Callable[[Path], list[Result]]] = {
+    "pickup": pickup,
+    "worker": worker,
+    "convert": convert,
+    "api": api,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="script/bench", description="Measures; prints a table and writes JSON.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all without one")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    if unknown := [name for name in names if name not in BENCHMARKS]:
+        parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    results: list[Result] = []
+    for name in names:
+        with tempfile.TemporaryDirectory(prefix="hypersdkd-bench-") as base:
+            found = BENCHMARKS[name](Path(base))
+        for result in found:
+            limit = f"  (at most {result.limit:g})" if result.limit is not None else ""
+            print(f"{result.name:<40} {result.value:>10.2f} {result.unit:<6} {result.note}{limit}", flush=True)
+        results += found
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+    machine = {"cpus": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
+    path.write_text(json.dumps({"machine": machine, "results": [asdict(result) for result in results]}, indent=2))
+    print(f"written to {path}")
+    above = [result.name for result in results if result.limit is not None and result.value > result.limit]
+    if above:
+        print(f"above its limit: {', '.join(above)}", file=sys.stderr)
+    return 1 if above else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
