@@ -34,7 +34,7 @@ def generate(arguments: Namespace, terminal: Terminal) -> int:
             remedy="Usage: hyperctl manifest generate <vm-path> <output-dir>",
         )
     source, directory = arguments.paths
-    exists = Path(source).is_file()
+    exists = _is_file(source)
     if exists:
         document = _document(_source_type(source), str(Path(source).absolute()), guest_stages=False)
     else:
@@ -60,6 +60,13 @@ def create(arguments: Namespace, terminal: Terminal) -> int:
         "The interactive manifest builder is not part of this build",
         remedy="Use `hyperctl manifest generate SRC OUTDIR` and edit the file it writes.",
     )
+
+
+def _is_file(source: str) -> bool:
+    try:
+        return Path(source).is_file()
+    except OSError:
+        return False
 
 
 def _type_by_name(source: str) -> str:

@@ -19,8 +19,9 @@ from hypersdkd.model.problem import ProblemError
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command line (``sys.argv`` by default); the exit status."""
-    # Python gives None where a standard stream is closed.
-    terminal = Terminal(sys.stdout or io.StringIO(), sys.stderr or io.StringIO(), os.environ)
+    # Python gives None where a standard stream is closed, and argparse does not expect that.
+    sys.stdout, sys.stderr = sys.stdout or io.StringIO(), sys.stderr or io.StringIO()
+    terminal = Terminal(sys.stdout, sys.stderr, os.environ)
     for stream in (terminal.out, terminal.err):
         if isinstance(stream, io.TextIOWrapper):
             # Whatever the locale can encode, a name never ends the program.
@@ -36,7 +37,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return exits.PIPE_CLOSED
     except OSError as error:
         _silence(terminal)
-        terminal.note("ERROR", f"The output cannot be written: {error.strerror}")
+        terminal.note("ERROR", f"Input or output failed: {error}")
         return exits.FAILED
     return status
 

@@ -48,9 +48,9 @@ def manifest_names(arguments: Namespace, action: str) -> list[str]:
 
 def _expanded(given: str) -> Sequence[str]:
     directory = Path(given)
-    if given == "-" or not directory.is_dir():
-        return (given,)
     try:
+        if given == "-" or not directory.is_dir():
+            return (given,)
         found = sorted(path for path in directory.iterdir() if _is_manifest(path) and path.is_file())
     except OSError as error:
         raise _unreadable(given, error) from error

@@ -1,0 +1,126 @@
+"""manifest generate: the recorded files for sources that are not here, inspected ones for those that are."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hypersdkd.model.manifest import read_manifest
+from tests.cli.conftest import Run
+from tests.cli.test_recordings import GOLDEN
+
+RECORDED = sorted((GOLDEN / "generated").iterdir())
+
+#: Types that the Go client did not know from the name, and took for another.
+CORRECTED = {
+    "web03-manifest.json": "ovf",
+    "web05-manifest.json": "vhdx",
+    "web06-manifest.json": "raw",
+    "web07-manifest.json": "qcow2",
+}
+
+
+@pytest.mark.parametrize("recorded", RECORDED, ids=lambda path: path.name)
+def test_the_recorded_manifests(run: Run, elsewhere: Path, recorded: Path) -> None:
+    wanted = recorded.read_text()
+    document = json.loads(wanted)
+    source_type = document["pipeline"]["load"]["source_type"]
+    result = run("manifest", "generate", document["pipeline"]["load"]["source_path"], str(elsewhere))
+    assert result.status == 0
+    assert "WARNING" in result.err
+    right = CORRECTED.get(recorded.name, source_type)
+    assert (elsewhere / recorded.name).read_text() == wanted.replace(
+        f'"source_type": "{source_type}"', f'"source_type": "{right}"'
+    )
+
+
+def make_image(path: str, form: str) -> None:
+    subprocess.run(["qemu-img", "create", "-q", "-f", form, path, "1M"], check=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "source_type"),
+    [
+        ("a.vmdk", "vmdk", "vmdk"),
+        ("misnamed.vmdk", "qcow2", "qcow2"),
+        ("no-suffix", "vdi", "vdi"),
+        ("B.IMG", "raw", "raw"),
+        ("flat.vmdk", "raw", "raw"),
+        ("c.vhd", "vpc", "vhd"),
+        ("d.vhdx", "vhdx", "vhdx"),
+        ("e.ami", "raw", "ami"),
+    ],
+)
+def test_a_source_that_is_here_is_looked_at(run: Run, elsewhere: Path, name: str, form: str, source_type: str) -> None:
+    make_image(name, form)
+    result = run("manifest", "generate", name, ".", "--json")
+    written = json.loads(Path(json.loads(result.out)["manifest_path"]).read_bytes())
+    assert (result.status, result.err) == (0, "")
+    assert written["pipeline"]["load"] == {"source_type": source_type, "source_path": str(elsewhere / name)}
+    assert not written["pipeline"]["inspect"]["enabled"]
+    assert not written["pipeline"]["fix"]["fstab"]["enabled"]
+
+
+def test_it_can_be_submitted_unedited(run: Run) -> None:
+    make_image("a.qcow2", "qcow2")
+    assert run("manifest", "generate", "a.qcow2", ".").status == 0
+    validation = read_manifest(Path("a-manifest.json").read_bytes())
+    assert (validation.problems, validation.warnings) == ((), ())
+    assert validation.guests[0].disks[0].source_type == "qcow2"
+
+
+def test_another_manifest_is_never_overwritten_unasked(run: Run) -> None:
+    assert run("manifest", "generate", "/x/a.vmdk", ".").status == 0
+    assert run("manifest", "generate", "/x/a.vmdk", ".").status == 0
+    Path("a-manifest.json").write_text("mine")
+    result = run("manifest", "generate", "/x/a.vmdk", ".")
+    assert (result.status, Path("a-manifest.json").read_text()) == (1, "mine")
+    assert "--force" in result.err
+    assert run("manifest", "generate", "/x/a.vmdk", ".", "--force").status == 0
+    assert json.loads(Path("a-manifest.json").read_bytes())["version"] == "1.0"
+    assert sorted(os.listdir()) == ["a-manifest.json"]
+
+
+def test_a_planted_link_is_not_written_through(run: Run) -> None:
+    Path("a-manifest.json").symlink_to("victim")
+    assert run("manifest", "generate", "/x/a.vmdk", ".").status == 1
+    assert run("manifest", "generate", "/x/a.vmdk", ".", "--force").status == 0
+    assert not Path("victim").exists()
+    assert not Path("a-manifest.json").is_symlink()
+
+
+@pytest.mark.parametrize("source", ["é\n\x1b[31m.vmdk", "-leading.vmdk", "x" * 200 + ".vmdk", "<&>.vmdk", ".."])
+def test_hostile_names(run: Run, elsewhere: Path, source: str) -> None:
+    result = run("manifest", "generate", "--", f"/x/{source}", str(elsewhere))
+    assert result.status == 0
+    (written,) = elsewhere.iterdir()
+    assert json.loads(written.read_bytes())["pipeline"]["load"]["source_path"] == f"/x/{source}"
+    assert "\x1b" not in result.out + result.err
+
+
+@pytest.mark.parametrize("source", ["/x/\udcff.vmdk", "/x/a\0b.vmdk", "x" * 300 + ".vmdk"])
+def test_names_that_cannot_be_written(run: Run, elsewhere: Path, source: str) -> None:
+    assert run("manifest", "generate", source, ".").status == 1
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_fifo_is_not_waited_for(run: Run) -> None:
+    os.mkfifo("a.vmdk")
+    assert run("manifest", "generate", "a.vmdk", ".").status == 0
+
+
+@pytest.mark.parametrize("words", [[], ["a.vmdk"], ["a.vmdk", ".", "more"]])
+def test_two_words_are_needed(run: Run, words: list[str]) -> None:
+    result = run("manifest", "generate", *words)
+    assert result.status == 1
+    assert "VM path and output directory required" in result.err
+
+
+def test_create_says_what_to_do_instead(run: Run) -> None:
+    result = run("manifest", "create")
+    assert result.status == 1
+    assert "hyperctl manifest generate" in result.err
