@@ -25,7 +25,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_ESCAPE = re.compile(r"\\[uU](?:0000)?[dD][89a-fA-F]")
 #: What may be the beginning of a JSON value that the end of the text cut off.
-_CUT_VALUE = re.compile(r"|-|\.|[eE][-+]?|t|tr|tru|f|fa|fal|fals|n|nu|nul|\\?u[0-9a-fA-F]{0,3}")
+_CUT_VALUE = re.compile(r"|-|\.|[eE][-+]?|t|tr|tru|f|fa|fal|fals|n|nu|nul|\\?u[0-9a-fA-F]{0,4}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def _finite(text: str) -> float:
 
 def _check_depth(value: object) -> None:
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [
             child
             for parent in level

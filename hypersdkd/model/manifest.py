@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from hypersdkd.model.document import parse_document
 from hypersdkd.model.guest import DiskSource, Guest
 from hypersdkd.model.manifest_artifact import ArtifactManifest
+from hypersdkd.model.manifest_fields import MAX_DISKS
 from hypersdkd.model.manifest_problems import problems_of, submit_phrase, unknown_keys
 from hypersdkd.model.manifest_workflow import MAX_GUESTS, BatchManifest, Load, Pipeline, SingleManifest
 from hypersdkd.model.problem import Problem, ProblemError
@@ -90,18 +91,17 @@ def _batch(value: Mapping[str, object]) -> _Judgement:
         manifest = BatchManifest.model_validate(value)
     except ValidationError as error:
         return (*problems_of(error), *problems), warnings, ()
-    guests = []
-    for index, (vm, row) in enumerate(zip(manifest.vms, rows, strict=True)):
-        raw = _member(row, "pipeline")
-        guests.append(_guest(vm.name, vm.pipeline, raw))
-        warnings += _unsupported(raw, f"vms[{index}].pipeline")
-    return problems, warnings, tuple(guests)
+    stages = [_member(row, "pipeline") for row in rows]
+    guests = tuple(_guest(vm.name, vm.pipeline, raw) for vm, raw in zip(manifest.vms, stages, strict=True))
+    missing = (warning for index, raw in enumerate(stages) for warning in _unsupported(raw, f"vms[{index}].pipeline"))
+    return problems, (*warnings, *missing), guests
 
 
 def _artifact(value: Mapping[str, object]) -> _Judgement:
     warnings = unknown_keys(ArtifactManifest, value)
     disks = value.get("disks")
-    problems = _repeated(disks if isinstance(disks, list) else [], "disks", "id", "manifest-duplicate-disk")
+    rows = disks[:MAX_DISKS] if isinstance(disks, list) else []
+    problems = _repeated(rows, "disks", "id", "manifest-duplicate-disk")
     if _member(value, "options").get("dry_run") is True:
         message = "options.dry_run: a dry run is not available in this build"
         problems += (Problem("manifest-unsupported", message, path="options.dry_run"),)
@@ -113,21 +113,13 @@ def _artifact(value: Mapping[str, object]) -> _Judgement:
     warnings += _unsupported(raw, "pipeline")
     convert, validate = manifest.pipeline.convert, manifest.pipeline.validation
     output_format = convert.output_format or manifest.output.format or "qcow2"
-    output_path = convert.output_path
-    if not output_path and manifest.output.directory:
-        name = manifest.guest_name()
-        if name and "/" not in name and name not in (".", ".."):
-            output_path = f"{manifest.output.directory}/{name}.{output_format}"
-        else:
-            message = "output.directory is not used: the guest has no name that could be a file's"
-            warnings += (Problem("manifest-unsupported", message, path="output.directory"),)
     sources = tuple(disk.source() for disk in manifest.boot_order())
     guest = Guest(
         name=manifest.guest_name(),
         disks=sources,
         output_format=output_format,
         compress=convert.compress,
-        output_path=output_path,
+        output_path=convert.output_path or manifest.output.path(),
         compare=validate.enabled and validate.compare,
         checksums=validate.checksums or any(disk.checksum for disk in sources),
         inspect=_stage(raw, "inspect"),

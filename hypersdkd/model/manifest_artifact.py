@@ -69,6 +69,10 @@ class ArtifactOutput(Section):
     directory: OutputPath = ""
     format: OutputFormat | None = None
 
+    def path(self) -> str:
+        """The directory as an output path: the slash at its end leaves the file's name to the planning."""
+        return f"{self.directory.rstrip('/')}/" if self.directory else ""
+
 
 class ArtifactOptions(Section):
     """``dry_run`` is refused: a run that was meant to change nothing must not convert."""

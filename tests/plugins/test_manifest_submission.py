@@ -19,18 +19,15 @@ from hypersdkd.model.problem import CODES, ProblemError
 from hypersdkd.model.replies import Receipt
 from hypersdkd.spec.types import Submission
 from tests.golden.departures import DEPARTURES
-from tests.golden.recordings import Exchange, exchanges
+from tests.golden.exchanges import Exchange, posts_to
 
 #: Those about the queue's directories, which are not this plugin's business.
 ELSEWHERE = {"submit-directory-is-a-file"}
 
 SUBMIT = [
     exchange
-    for exchange in exchanges()
-    if exchange.path == "/api/workflow/manifest/submit"
-    and exchange.method == "POST"
-    and not exchange.bug
-    and exchange.name not in ELSEWHERE
+    for exchange in posts_to("/api/workflow/manifest/submit")
+    if not exchange.bug and exchange.name not in ELSEWHERE
 ]
 
 
