@@ -84,6 +84,8 @@ class JobSummary:
     date: str = ""
     error: str = ""
     guests: tuple[GuestProgress, ...] = field(default=())
+    guests_total: int = 0
+    guests_ended: int = 0
 
     def as_dict(self) -> dict[str, object]:
         """The JSON shape: the Go API's seven fields, then ours (none differs from one only in case)."""
@@ -99,5 +101,7 @@ class JobSummary:
             "foreign": self.foreign,
             "date": self.date,
             "error": self.error,
+            "vms_total": self.guests_total,
+            "vms_ended": self.guests_ended,
             "vms": [guest.as_dict() for guest in self.guests],
         }

@@ -41,11 +41,21 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class GuestRun:
-    """What an executor gets: the guest's directory is all that the worker needs."""
+    """What an executor gets: a command that converts one guest, and how to find all that it started.
+
+    ``command`` must run as a session leader with ``marker`` (``NAME=value``) in its environment and its
+    output appended to ``log``. The worker locks ``lock`` while it lives and writes who it is to ``stamp``
+    (``host.sessions.read_stamp``).
+    """
 
     job_id: str
     vm: str
     directory: Path
+    command: tuple[str, ...]
+    marker: str
+    log: Path
+    lock: Path
+    stamp: Path
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,177 @@
+"""An attendant sees one guest through: adopts or starts its worker, follows its journal, counts crashes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from hypersdkd.engine.guest_files import remove_temporaries
+from hypersdkd.engine.journal import JOURNAL, JournalReader, JournalWriter
+from hypersdkd.engine.publication import recorded, withdraw
+from hypersdkd.host.files import is_locked
+from hypersdkd.host.inotify import FILE_GROWTH, Inotify
+from hypersdkd.host.sessions import boot_id, read_stamp
+from hypersdkd.model.event import Event, EventType
+from hypersdkd.model.problem import Problem
+from hypersdkd.model.report import GuestFold
+from hypersdkd.spec.ports import WorkerHandle
+from hypersdkd.spec.types import Executor, GuestRun
+
+#: A worker's exit status when another one holds the guest (``worker.BUSY``).
+_BUSY: Final = 75
+
+#: Interruptions (the daemon died while the guest ran) allowed for each allowed crash.
+INTERRUPTIONS_PER_CRASH: Final = 5
+
+
+class Attendant:
+    """One guest of an active job. ``on_event`` is called in the loop for every new event of its journal."""
+
+    def __init__(
+        self,
+        run: GuestRun,
+        outputs: list[Path],
+        executor: Executor,
+        inotify: Inotify,
+        max_attempts: int,
+        on_event: Callable[[Event], None],
+    ) -> None:
+        self._run = run
+        self._outputs = outputs
+        self._executor = executor
+        self._inotify = inotify
+        self._max_attempts = max_attempts
+        self._on_event = on_event
+        self._reader = JournalReader(run.directory)
+        self._worker: WorkerHandle | None = None
+        self._cancelled = False
+        self._leaving = False
+        self._log = structlog.get_logger().bind(job=run.job_id, vm=run.vm)
+        self.fold = GuestFold(run.vm)
+        self.read()
+
+    def read(self) -> None:
+        """Take what is new in the journal."""
+        for event in self._reader.read():
+            self.fold.add(event)
+            self._on_event(event)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the guest has its outcome."""
+        return self.fold.state is not None
+
+    def runs_already(self) -> bool:
+        """Whether a worker of a former daemon holds the guest."""
+        return not self.ended and is_locked(self._run.lock)
+
+    async def attend(self) -> None:
+        """Until the guest has an outcome, or (when leaving) until its worker is gone."""
+        watch = self._follow()
+        try:
+            self._worker = await self._executor.adopt(self._run)
+            if self._worker is not None:
+                self._log.info("adopted a running worker")
+            elif not self.ended and self.fold.attempts:
+                self._record_loss(self._lost_to())
+            while not self.ended and not self._leaving:
+                await self._one_worker()
+        finally:
+            if watch is not None:
+                self._inotify.unwatch(watch)
+
+    def _follow(self) -> int | None:
+        try:
+            return self._inotify.watch(self._run.directory / JOURNAL, FILE_GROWTH, lambda _name, _moved: self.read())
+        except OSError as error:  # no watches left: the outcome is still read when the worker ends
+            self._log.warning("its progress cannot be watched", error=error.strerror)
+            return None
+
+    async def _one_worker(self) -> None:
+        if self._worker is None:
+            if self._cancelled:
+                self._settle_cancelled()
+                return
+            if self._poisoned():
+                return
+            self._worker = await self._executor.start(self._run)
+            await self._heed_cancel()  # it may have been asked while the worker started
+        status = await self._worker.wait()
+        self._worker = None
+        self.read()
+        if not self.ended and not self._leaving:
+            await self._judge_exit(status)
+
+    async def _judge_exit(self, status: int | None) -> None:
+        if status == _BUSY:
+            self._worker = await self._executor.adopt(self._run)
+        elif self._cancelled:
+            self._settle_cancelled()
+        else:
+            self._log.warning("worker died", status=status)
+            self._record_loss("crash", status)
+
+    async def cancel(self) -> None:
+        """End the guest; :meth:`attend` returns once nothing of it runs."""
+        self._cancelled = True
+        await self._heed_cancel()
+
+    async def _heed_cancel(self) -> None:
+        if self._cancelled and self._worker is not None:
+            await self._worker.kill()
+
+    async def leave(self, *, kill: bool) -> None:
+        """The daemon stops: start nothing more; with ``kill`` end the worker, to be run again next time."""
+        self._leaving = True
+        if kill and self._worker is not None:
+            await self._worker.kill()
+
+    # -- outcomes that the daemon decides -----------------------------------------------------------
+
+    def _append(self, type_: EventType, data: dict[str, object]) -> None:
+        with JournalWriter(self._run.directory, self._run.vm) as journal:
+            journal.append(type_, self.fold.stage if type_ is not EventType.RECOVERED else "", data)
+        self.read()
+
+    def _lost_to(self) -> str:
+        stamp = read_stamp(self._run.stamp)
+        return "crash" if stamp is not None and stamp.boot != boot_id() else "interruption"
+
+    def _record_loss(self, reason: str, status: int | None = None) -> None:
+        self._append(EventType.RECOVERED, {"reason": reason, "exit_status": status})
+
+    def _poisoned(self) -> bool:
+        if self.fold.crashes >= self._max_attempts:
+            code, message = "worker-crashed", f"the worker died {self.fold.crashes} times"
+        elif self.fold.interruptions >= self._max_attempts * INTERRUPTIONS_PER_CRASH:
+            code, message = "worker-interrupted", f"the daemon died {self.fold.interruptions} times while it ran"
+        else:
+            return False
+        self._clean()
+        self._append(EventType.FAILED, {"problem": Problem(code, message).as_dict()})
+        return True
+
+    def _settle_cancelled(self) -> None:
+        placements = recorded(self.fold.publishing)
+        if placements and all(place.is_at(place.final) for place in placements):
+            self._append(EventType.FINISHED, {})  # it was faster than the cancel
+            return
+        self._clean()
+        self._append(EventType.CANCELLED, {"problem": Problem("cancelled", "the job was cancelled").as_dict()})
+
+    def _clean(self) -> None:
+        withdraw(recorded(self.fold.publishing))
+        remove_temporaries(self._run.directory, self._outputs)
+
+
+async def wait_all(tasks: list[asyncio.Task[None]]) -> None:
+    """Wait for all tasks; an error of one is raised when all are done."""
+    if tasks:
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result

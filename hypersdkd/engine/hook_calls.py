@@ -1,0 +1,140 @@
+"""Calling hooks from the daemon: each plugin in a thread of its own, with a time limit.
+
+A plugin that blocks holds up its own thread and nothing else; until it returns it is passed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from hypersdkd.engine.plugin_record import PluginRecord, PluginState
+from hypersdkd.engine.plugins import Implementation, Plugins
+from hypersdkd.model.problem import ProblemError
+
+#: Seconds that one hook call may take.
+CALL_LIMIT: Final = 10.0
+
+_Task = tuple[Callable[[], object], "asyncio.Future[object]", asyncio.AbstractEventLoop]
+
+
+class _PluginThread:
+    """One plugin's thread; started by its first call, ended with the process."""
+
+    def __init__(self, name: str) -> None:
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self.busy = False
+        threading.Thread(target=self._run, daemon=True, name=f"plugin-{name}").start()
+
+    def submit(self, call: Callable[[], object]) -> asyncio.Future[object]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[object] = loop.create_future()
+        self._tasks.put((call, future, loop))
+        return future
+
+    def close(self) -> None:
+        self._tasks.put(None)
+
+    def _run(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            call, future, loop = task
+            result: object = None
+            error: BaseException | None = None
+            try:
+                result = call()
+            except BaseException as raised:
+                error = raised
+            self._deliver(loop, future, result, error)
+
+    @staticmethod
+    def _deliver(
+        loop: asyncio.AbstractEventLoop, future: asyncio.Future[object], result: object, error: BaseException | None
+    ) -> None:
+        def settle() -> None:
+            if future.cancelled():
+                return
+            if error is None:
+                future.set_result(result)
+            elif isinstance(error, Exception) and not isinstance(error, StopIteration):
+                future.set_exception(error)
+            else:
+                future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
+
+        try:
+            loop.call_soon_threadsafe(settle)
+        except RuntimeError:
+            return  # the loop has ended; so has whoever asked
+
+
+class HookCalls:
+    """The daemon's way to the four calls."""
+
+    def __init__(self, plugins: Plugins, limit: float = CALL_LIMIT) -> None:
+        self._plugins = plugins
+        self._limit = limit
+        self._threads: dict[str, _PluginThread] = {}
+
+    async def each(self, hook: str, **arguments: object) -> Sequence[tuple[PluginRecord, object]]:
+        """Every implementation's result, in pluggy's order. One that fails is blamed and left out."""
+        called = [(found, self._call(found, arguments)) for found in self._plugins.implementations(hook)]
+        results = await asyncio.gather(*(call for _found, call in called), return_exceptions=True)
+        return [(found.record, result) for (found, _), result in zip(called, results, strict=True) if _usable(result)]
+
+    async def first(self, hook: str, **arguments: object) -> object | None:
+        """The first result that is not ``None``, each implementation asked in turn.
+
+        A ``ProblemError`` is an answer and is raised; anything else that a plugin raises is its own fault.
+        """
+        for found in self._plugins.implementations(hook):
+            try:
+                result = await self._call(found, arguments)
+            except _FaultyPluginError:
+                continue
+            if result is not None:
+                return result
+        return None
+
+    def close(self) -> None:
+        """End the threads that are not stuck."""
+        for thread in self._threads.values():
+            thread.close()
+
+    async def _call(self, found: Implementation, arguments: dict[str, object]) -> object:
+        record = found.record
+        thread = self._threads.get(record.name)
+        if thread is None:
+            thread = self._threads[record.name] = _PluginThread(record.name)
+        if thread.busy:
+            raise _FaultyPluginError(record.name)
+        future = thread.submit(lambda: found.call(*(arguments[name] for name in found.arguments)))
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), self._limit)
+        except TimeoutError:
+            thread.busy = True
+            future.add_done_callback(lambda done: _came_back(thread, done))
+            record.blame(PluginState.FAULTY, f"a hook did not return within {self._limit:g} s")
+        except ProblemError:
+            raise
+        except Exception as error:
+            record.blame(PluginState.FAULTY, f"{type(error).__name__}: {error}", traceback.format_exc())
+        raise _FaultyPluginError(record.name)
+
+
+class _FaultyPluginError(Exception):
+    """A plugin's call failed; its record says how."""
+
+
+def _came_back(thread: _PluginThread, done: asyncio.Future[object]) -> None:
+    thread.busy = False
+    if not done.cancelled():
+        done.exception()  # seen; the record has been blamed already
+
+
+def _usable(result: object) -> bool:
+    if isinstance(result, ProblemError):
+        raise result
+    return not isinstance(result, BaseException)

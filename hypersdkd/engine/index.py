@@ -1,0 +1,236 @@
+"""The index: the queue in memory. A cache of the directories that any look at them corrects; reads are O(1)."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from hypersdkd.engine.names import file_name_for_display
+from hypersdkd.engine.readiness import Entry, Verdict
+from hypersdkd.model.job import JobState, JobSummary
+from hypersdkd.model.replies import QueueEntry
+
+#: Directory of ended jobs: ("processed" or "failed", "YYYY-MM-DD").
+Day = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """One file of an ended job; ``mtime`` in nanoseconds."""
+
+    mtime: int
+    cancelled: bool = False
+
+
+def rfc3339(nanoseconds: int) -> str:
+    """A time of a file as the API gives it: RFC 3339, UTC, milliseconds."""
+    stamp = datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def today() -> str:
+    """The local date, which names the directory of jobs that end now."""
+    return datetime.now().astimezone().date().isoformat()
+
+
+class ActiveJob(Protocol):
+    """A job that is being worked."""
+
+    def summary(self) -> JobSummary:
+        """Its row now."""
+
+
+class Index:
+    """Written by the intake (what lies where) and the workflow (what runs); read by everybody."""
+
+    def __init__(self) -> None:
+        self._drop: dict[str, Entry] = {}
+        self._verdicts: Counter[Verdict] = Counter()
+        self._heap: list[tuple[int, str]] = []
+        self._processing: dict[str, int] = {}
+        self._ended: dict[Day, dict[str, Ended]] = {}
+        self._cancelled: Counter[Day] = Counter()
+        self._where: dict[str, Day] = {}
+        self._sorted: dict[Day, list[str]] = {}
+        self.active: dict[str, ActiveJob] = {}
+        """Jobs that we work, by ID."""
+        self.active_files: set[str] = set()
+        """Names of their files in ``processing/``."""
+        self.version = 0
+        """Grows at every change."""
+
+    # -- the drop directory -----------------------------------------------------------------------
+
+    def drop_entry(self, name: str) -> Entry | None:
+        """The last judgement of an entry."""
+        return self._drop.get(name)
+
+    def drop_names(self) -> set[str]:
+        """All names that are known to lie in the drop directory."""
+        return set(self._drop)
+
+    def set_drop(self, name: str, entry: Entry | None) -> None:
+        """Record a judgement; ``None``: the entry is gone."""
+        before = self._drop.pop(name, None)
+        if before is not None:
+            self._verdicts[before.verdict] -= 1
+        if entry is not None:
+            self._drop[name] = entry
+            self._verdicts[entry.verdict] += 1
+            if entry.verdict is Verdict.READY and (before is None or before.verdict is not Verdict.READY):
+                heapq.heappush(self._heap, (entry.arrived, name))
+        self.version += 1
+
+    def next_ready(self) -> str | None:
+        """The ready entry that arrived first; it stays until :meth:`set_drop` says that it is gone."""
+        while self._heap:
+            arrived, name = self._heap[0]
+            entry = self._drop.get(name)
+            if entry is not None and entry.verdict is Verdict.READY and entry.arrived == arrived:
+                return name
+            heapq.heappop(self._heap)
+            if entry is not None and entry.verdict is Verdict.READY:
+                heapq.heappush(self._heap, (entry.arrived, name))
+        return None
+
+    def waiting_names(self) -> list[str]:
+        """Entries that wait for something."""
+        return [name for name, entry in self._drop.items() if entry.verdict is Verdict.WAITING]
+
+    def queue_depth(self) -> int:
+        """Files that are for us and not claimed yet, waiting ones included."""
+        return self._verdicts[Verdict.READY] + self._verdicts[Verdict.WAITING]
+
+    def waiting_count(self) -> int:
+        """Files that are for us and cannot be claimed yet."""
+        return self._verdicts[Verdict.WAITING]
+
+    def pending_in_order(self) -> list[tuple[str, Entry]]:
+        """Ready entries in the order of their claims, then the waiting ones."""
+        rows = [(name, entry) for name, entry in self._drop.items() if entry.verdict is not Verdict.IGNORED]
+        return sorted(rows, key=lambda row: (row[1].verdict is Verdict.WAITING, row[1].arrived, row[0]))
+
+    # -- processing -------------------------------------------------------------------------------
+
+    def set_processing(self, name: str, mtime: int | None) -> None:
+        """A file in ``processing/`` appeared (with its mtime) or went away (``None``)."""
+        if mtime is None:
+            self._processing.pop(name, None)
+        else:
+            self._processing[name] = mtime
+        self.version += 1
+
+    def processing_names(self) -> set[str]:
+        """All names that are known to lie in ``processing/``."""
+        return set(self._processing)
+
+    def foreign(self) -> list[tuple[str, int]]:
+        """Files in ``processing/`` that are not ours, with their mtimes."""
+        return [(name, mtime) for name, mtime in self._processing.items() if name not in self.active_files]
+
+    def processing_count(self) -> int:
+        """Our running jobs and foreign files."""
+        return len(self.active) + len(self._processing.keys() - self.active_files)
+
+    # -- ended ------------------------------------------------------------------------------------
+
+    def set_ended(self, day: Day, name: str, row: Ended | None) -> None:
+        """A file of an ended job appeared or went away (``None``)."""
+        rows = self._ended.setdefault(day, {})
+        before = rows.pop(name, None)
+        if before is not None:
+            self._cancelled[day] -= before.cancelled
+            if self._where.get(name) == day:
+                del self._where[name]
+        if row is not None:
+            rows[name] = row
+            self._cancelled[day] += row.cancelled
+            self._where[name] = day
+        self._sorted.pop(day, None)
+        self.version += 1
+
+    def forget_day(self, day: Day) -> None:
+        """A directory of ended jobs is gone."""
+        for name in self.ended_names(day):
+            self.set_ended(day, name, None)
+        self._ended.pop(day, None)
+
+    def ended_names(self, day: Day) -> set[str]:
+        """Names known in one directory of ended jobs."""
+        return set(self._ended.get(day, ()))
+
+    def days(self) -> set[Day]:
+        """Directories of ended jobs that are known."""
+        return set(self._ended)
+
+    def where(self, name: str) -> Day | None:
+        """In which directory of ended jobs a name lies (the latest, if in several)."""
+        return self._where.get(name)
+
+    def ended_row(self, day: Day, name: str) -> Ended | None:
+        """One row."""
+        return self._ended.get(day, {}).get(name)
+
+    def count_ended(self, state: JobState, date: str) -> int:
+        """How many jobs ended so on a date."""
+        if state is JobState.COMPLETED:
+            return len(self._ended.get(("processed", date), ()))
+        day = ("failed", date)
+        cancelled = self._cancelled[day]
+        return cancelled if state is JobState.CANCELLED else len(self._ended.get(day, ())) - cancelled
+
+    def total_ended(self, state: JobState) -> int:
+        """How many jobs ended so, of all dates."""
+        return sum(self.count_ended(state, date) for date in {date for _kind, date in self._ended})
+
+    def newest_first(self, day: Day) -> Iterable[tuple[str, Ended]]:
+        """The rows of one directory, the latest file first."""
+        rows = self._ended.get(day, {})
+        if day not in self._sorted:
+            self._sorted[day] = sorted(rows, key=lambda name: (-rows[name].mtime, name))
+        return ((name, rows[name]) for name in self._sorted[day])
+
+
+#: Words of queue inspection for each verdict; foreign files have no judgement.
+FOREIGN: Final = "foreign"
+
+
+class QueueWindow:
+    """The port through which plugins see the queue."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def entries(self) -> list[tuple[QueueEntry, str]]:
+        """Each file with its verdict, in claim order."""
+        return list(self._rows())
+
+    def counts(self) -> Mapping[str, int]:
+        """Files per directory; of the ended ones today's."""
+        date = today()
+        index = self._index
+        return {
+            "to_be_processed": index.queue_depth(),
+            "processing": index.processing_count(),
+            "processed": index.count_ended(JobState.COMPLETED, date),
+            "failed": index.count_ended(JobState.FAILED, date) + index.count_ended(JobState.CANCELLED, date),
+        }
+
+    def _rows(self) -> Iterator[tuple[QueueEntry, str]]:
+        for name, entry in self._index.pending_in_order():
+            yield _queue_entry(name, entry), entry.verdict.value
+        for name in sorted(self._index.drop_names()):
+            ignored = self._index.drop_entry(name)
+            if ignored is not None and ignored.verdict is Verdict.IGNORED:
+                yield _queue_entry(name, ignored), ignored.verdict.value
+        for name, mtime in sorted(self._index.foreign()):
+            reason = "in processing/ without a claim of ours"
+            yield QueueEntry(file_name_for_display(name), reason, 0, rfc3339(mtime)), FOREIGN
+
+
+def _queue_entry(name: str, entry: Entry) -> QueueEntry:
+    return QueueEntry(file_name_for_display(name), entry.reason, entry.size, rfc3339(entry.arrived))

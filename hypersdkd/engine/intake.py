@@ -1,0 +1,275 @@
+"""The intake keeps the index true to the directories.
+
+One kind of look serves start-up, inotify, overflow and the safety check: at all entries of a directory, or
+at those that an event named. Looking happens in a thread, in slices; the loop is never held for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import stat
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from hypersdkd.engine.index import Day, Ended, Index
+from hypersdkd.engine.layout import ENDED, QueueLayout
+from hypersdkd.engine.readiness import Entry, Readiness, Verdict
+from hypersdkd.host.inotify import DIRECTORY_CHANGES, Inotify
+from hypersdkd.model.job import SIDECAR_SUFFIXES
+
+#: Entries judged in one go in the thread; about 10 ms of work.
+_SLICE: Final = 200
+
+#: Bytes read of a sidecar to tell a cancelled job from a failed one.
+_SIDECAR_BYTES: Final = 1 << 20
+
+
+class Intake:
+    """Watches one queue. ``on_change`` is called in the loop after each round that found anything."""
+
+    def __init__(
+        self,
+        layout: QueueLayout,
+        index: Index,
+        readiness: Readiness,
+        *,
+        poll_interval: float,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._layout = layout
+        self._index = index
+        self._readiness = readiness
+        self._poll_interval = poll_interval
+        self._on_change = on_change
+        self._log = structlog.get_logger()
+        self._wake = asyncio.Event()
+        self._dirty: dict[Path, dict[str, bool]] = {}
+        self._stale: set[Path] = set()
+        self._mtimes: dict[Path, int] = {}
+        self._watches: dict[Path, int] = {}
+        self._inotify: Inotify | None = None
+        self.rescans: Counter[str] = Counter()
+        """Whole looks at a directory by reason: start, overflow, changed, new-day."""
+        self.last_round = time.monotonic()
+        """Monotonic time of the last finished round, for the watchdog."""
+
+    # -- life -------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Watch and look at everything once. Returns when the index is whole."""
+        self._inotify = Inotify(self._overflowed)
+        for directory in self._directories():
+            self._watch(directory)
+            self._mark_stale(directory, "start")
+        await self._round()
+
+    async def run(self) -> None:
+        """Look whenever something happened, and at least every ``poll_interval``; until cancelled."""
+        next_check = time.monotonic() + self._poll_interval
+        while True:
+            try:
+                async with asyncio.timeout(max(0.0, next_check - time.monotonic())):
+                    await self._wake.wait()
+            except TimeoutError:
+                next_check = time.monotonic() + self._poll_interval
+                await self._safety_check()
+            self._wake.clear()
+            await self._round()
+            self.last_round = time.monotonic()
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._inotify is not None:
+            self._inotify.close()
+            self._inotify = None
+
+    def look_at(self, name: str) -> None:
+        """Ask for a look at one entry of the drop directory, as an event would."""
+        self._touch(self._layout.drop, name, moved=True)
+
+    def ignores(self, name: str) -> bool:
+        """Whether an entry of the drop directory is none of ours."""
+        entry = self._index.drop_entry(name)
+        return entry is None or entry.verdict is Verdict.IGNORED
+
+    # -- what to look at --------------------------------------------------------------------------
+
+    def _directories(self) -> Iterable[Path]:
+        layout = self._layout
+        yield from (layout.drop, layout.processing, layout.processed, layout.failed)
+        yield from layout.dated()
+
+    def _watch(self, directory: Path) -> None:
+        if self._inotify is None or directory in self._watches:
+            return
+
+        def changed(name: str, moved: bool) -> None:
+            if name:
+                self._touch(directory, name, moved)
+            else:
+                self._mark_stale(directory, "changed")
+
+        try:
+            self._watches[directory] = self._inotify.watch(directory, DIRECTORY_CHANGES, changed)
+        except OSError as error:  # no watches left, or no inotify here: the safety check still sees all
+            self._log.warning("not watched", directory=str(directory), error=error.strerror)
+
+    def _touch(self, directory: Path, name: str, moved: bool) -> None:
+        names = self._dirty.setdefault(directory, {})
+        names[name] = names.get(name, False) or moved
+        self._wake.set()
+
+    def _mark_stale(self, directory: Path, reason: str) -> None:
+        self.rescans[reason] += 1
+        self._stale.add(directory)
+        self._wake.set()
+
+    def _overflowed(self) -> None:
+        self._log.warning("inotify queue overflowed; looking at all directories")
+        for directory in self._directories():
+            self._mark_stale(directory, "overflow")
+
+    async def _safety_check(self) -> None:
+        """One stat a directory; a look only where its mtime changed; and again at all that waits."""
+        directories = await asyncio.to_thread(lambda: [(path, _mtime(path)) for path in self._directories()])
+        for directory, mtime in directories:
+            if self._mtimes.get(directory) != mtime:
+                self._watch(directory)
+                self._mark_stale(directory, "changed")
+        for name in self._index.waiting_names():
+            self._touch(self._layout.drop, name, moved=False)
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    async def _round(self) -> None:
+        while self._stale or self._dirty:
+            stale, self._stale = self._stale, set()
+            dirty, self._dirty = self._dirty, {}
+            for directory in stale:
+                await self._look_at_all(directory)
+            for directory, names in dirty.items():
+                await self._look_at_some(directory, list(names.items()))
+            self._on_change()
+
+    async def _look_at_all(self, directory: Path) -> None:
+        mtime = await asyncio.to_thread(_mtime, directory)
+        present = await asyncio.to_thread(_listing, directory)
+        gone = self._known(directory) - present
+        # a whole look knows nothing of how an entry came; what it already knew of it is kept
+        await self._look_at_some(directory, [(name, False) for name in (*gone, *present)])
+        self._mtimes[directory] = mtime
+
+    async def _look_at_some(self, directory: Path, names: Sequence[tuple[str, bool]]) -> None:
+        look = self._look_for(directory)
+        for start in range(0, len(names), _SLICE):
+            await look(names[start : start + _SLICE])
+
+    def _look_for(self, directory: Path) -> Callable[[Sequence[tuple[str, bool]]], Awaitable[None]]:
+        if directory == self._layout.drop:
+            return self._judge
+        if directory == self._layout.processing:
+            return self._look_at_processing
+        if directory.parent.name in ENDED:
+            return lambda names: self._look_at_ended((directory.parent.name, directory.name), directory, names)
+        return lambda names: self._look_at_days(directory, names)
+
+    def _known(self, directory: Path) -> set[str]:
+        if directory == self._layout.drop:
+            return self._index.drop_names()
+        if directory == self._layout.processing:
+            return self._index.processing_names()
+        if directory.parent.name in ENDED:
+            return self._index.ended_names((directory.parent.name, directory.name))
+        return {date for kind, date in self._index.days() if kind == directory.name}
+
+    async def _judge(self, names: Sequence[tuple[str, bool]]) -> None:
+        clock = time.monotonic()
+        before = [(name, self._index.drop_entry(name), moved) for name, moved in names]
+
+        def judge() -> list[tuple[str, Entry | None]]:
+            drop = self._layout.drop
+            return [(name, self._readiness.judge(drop, name, entry, clock, moved)) for name, entry, moved in before]
+
+        for name, entry in await asyncio.to_thread(judge):
+            self._index.set_drop(name, entry)
+            if entry is not None and entry.verdict is Verdict.WAITING:
+                self._log.debug("waiting", name=name, reason=entry.reason)
+
+    async def _look_at_processing(self, names: Sequence[tuple[str, bool]]) -> None:
+        found = await asyncio.to_thread(_mtimes_of, self._layout.processing, [name for name, _moved in names])
+        for name, mtime in found:
+            self._index.set_processing(name, mtime)
+
+    async def _look_at_ended(self, day: Day, directory: Path, names: Sequence[tuple[str, bool]]) -> None:
+        jobs = [name for name, _moved in names if _is_record(name)]
+        for name, row in await asyncio.to_thread(_ended_rows, directory, jobs, day[0] == "failed"):
+            self._index.set_ended(day, name, row)
+
+    async def _look_at_days(self, directory: Path, names: Sequence[tuple[str, bool]]) -> None:
+        for name, _moved in names:
+            day = directory / name
+            if not await asyncio.to_thread(day.is_dir):
+                self._watches.pop(day, None)
+                self._index.forget_day((directory.name, name))
+            elif day not in self._watches:
+                self._watch(day)
+                self._mark_stale(day, "new-day")
+
+
+def _is_record(name: str) -> bool:
+    return not name.startswith(".") and not name.endswith(SIDECAR_SUFFIXES)
+
+
+def _mtime(directory: Path) -> int:
+    try:
+        return directory.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _listing(directory: Path) -> set[str]:
+    try:
+        return set(os.listdir(directory))  # noqa: PTH208 - names are all that is needed, of up to 100,000
+    except OSError:
+        return set()
+
+
+def _mtimes_of(directory: Path, names: Iterable[str]) -> list[tuple[str, int | None]]:
+    found: list[tuple[str, int | None]] = []
+    for name in names:
+        row = _stat_file(directory / name)
+        found.append((name, row if _is_record(name) else None))
+    return found
+
+
+def _stat_file(path: Path) -> int | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_mtime_ns if stat.S_ISREG(found.st_mode) else None
+
+
+def _ended_rows(directory: Path, names: Iterable[str], may_be_cancelled: bool) -> list[tuple[str, Ended | None]]:
+    rows: list[tuple[str, Ended | None]] = []
+    for name in names:
+        mtime = _stat_file(directory / name)
+        cancelled = mtime is not None and may_be_cancelled and _was_cancelled(directory / f"{name}.error.json")
+        rows.append((name, None if mtime is None else Ended(mtime, cancelled)))
+    return rows
+
+
+def _was_cancelled(sidecar: Path) -> bool:
+    try:
+        with sidecar.open("rb") as file:
+            record = json.loads(file.read(_SIDECAR_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and record.get("status") == "cancelled"

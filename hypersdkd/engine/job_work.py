@@ -1,0 +1,347 @@
+"""One claimed job from its claim to its end: plan it, see its guests through, write its record."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor as ThreadExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeVar
+
+import structlog
+
+from hypersdkd.engine.attendant import Attendant, wait_all
+from hypersdkd.engine.claims import Claim, ClaimState
+from hypersdkd.engine.guest_files import LOG, WorkOrder, guest_run
+from hypersdkd.engine.journal import JournalWriter
+from hypersdkd.engine.names import file_name_for_display
+from hypersdkd.engine.plan import Places, PlannedGuest, dropped_disk, plan, suffix_of
+from hypersdkd.engine.slots import Slots
+from hypersdkd.engine.spool import Spool
+from hypersdkd.host.files import read_regular
+from hypersdkd.host.inotify import Inotify
+from hypersdkd.model.document import MAX_BYTES
+from hypersdkd.model.event import Event, EventType, now
+from hypersdkd.model.guest import Guest
+from hypersdkd.model.job import JobState, JobSummary
+from hypersdkd.model.problem import Problem, ProblemError
+from hypersdkd.model.replies import Validation
+from hypersdkd.model.report import GuestFold
+from hypersdkd.model.sidecar import Ending
+from hypersdkd.model.stage import Stage
+from hypersdkd.spec.types import Executor
+
+_T = TypeVar("_T")
+
+#: Seconds between two tries when the queue's own file system refuses a write.
+_STORAGE_RETRY: Final = 5.0
+
+#: Bytes of a guest's log that an error record carries.
+_LOG_TAIL: Final = 16384
+
+#: Where each stage begins and ends in a guest's share of the job's progress, in percent.
+_SPANS: Final = {
+    Stage.LOAD.value: (0, 5),
+    Stage.INSPECT.value: (5, 10),
+    Stage.FIX.value: (10, 20),
+    Stage.CONVERT.value: (20, 90),
+    Stage.VALIDATE.value: (90, 100),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What every job's work shares. ``disk_thread`` has one thread: the spool's moves never overlap."""
+
+    mode: str
+    spool: Spool
+    places: Places
+    slots: Slots
+    executor: Executor
+    inotify: Inotify
+    disk_thread: ThreadExecutor
+    max_attempts: int
+    plugin_directories: tuple[str, ...]
+    disabled_plugins: tuple[str, ...]
+    validate: Callable[[bytes, str], Awaitable[Validation]]
+    on_event: Callable[[str, Event], None]
+    on_ended: Callable[[Claim], None]
+    outputs_in_use: dict[Path, str] = field(default_factory=dict)
+
+    async def in_disk_thread(self, call: Callable[[], _T]) -> _T:
+        """Run a blocking move of the spool."""
+        return await asyncio.get_running_loop().run_in_executor(self.disk_thread, call)
+
+
+class JobWork:
+    """One active job. :meth:`run` returns when it has ended, or when the daemon leaves it for the next one."""
+
+    def __init__(self, claim: Claim, shop: Workshop) -> None:
+        self.claim = claim
+        self._shop = shop
+        self._attendants: list[Attendant] = []
+        self._validation = Validation()
+        self._cancelled = False
+        self._leaving = False
+        self._hurry = asyncio.Event()
+        self._log = structlog.get_logger().bind(job=claim.id)
+
+    # -- what others may ask ----------------------------------------------------------------------
+
+    def summary(self) -> JobSummary:
+        """The job's row now; of its guests only those that run."""
+        folds = self.folds()
+        running = [fold for fold in folds if fold.state is None and fold.attempts]
+        return JobSummary(
+            id=self.claim.id,
+            status=JobState.PROCESSING,
+            stage=running[0].stage.upper() if running else "QUEUED",
+            progress=sum(map(_share, folds)) // len(folds) if folds else 0,
+            started_at=self.claim.claimed_at,
+            guests=tuple(fold.progress() for fold in running),
+            guests_total=len(folds),
+            guests_ended=sum(fold.state is not None for fold in folds),
+        )
+
+    def folds(self) -> Sequence[GuestFold]:
+        """How each guest fares."""
+        return [attendant.fold for attendant in self._attendants]
+
+    def reread(self) -> None:
+        """Look at every journal again: events of it may have been lost."""
+        for attendant in self._attendants:
+            attendant.read()
+
+    async def cancel(self) -> None:
+        """End the job; its record is written once nothing of it runs."""
+        self._cancelled = True
+        self._hurry.set()
+        await wait_all([asyncio.ensure_future(attendant.cancel()) for attendant in self._attendants])
+
+    async def leave(self, *, kill: bool) -> None:
+        """Start no further guest; with ``kill`` end those that run. The job stays in ``processing/``."""
+        self._leaving = True
+        self._hurry.set()
+        await wait_all([asyncio.ensure_future(attendant.leave(kill=kill)) for attendant in self._attendants])
+
+    # -- the work ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work the job. Trouble of the queue's own storage is waited out, never taken for the job's."""
+        while not self._leaving:
+            try:
+                with self._shop.slots.expecting():
+                    problem = await self._prepare()
+                if problem is None:
+                    await self._attend_all()
+                if all(attendant.ended for attendant in self._attendants):
+                    await self._finish(problem)
+                    return
+            except OSError as error:
+                self._log.error("the queue's storage fails; trying again", error=str(error))
+                await _set_within(self._hurry, _STORAGE_RETRY)
+
+    async def _prepare(self) -> Problem | None:
+        """Read and plan the job, unless a former daemon did. The problem that stops the whole job, if any."""
+        self._cancelled = self._cancelled or self._shop.spool.claims.cancel_asked(self.claim.id)
+        try:
+            guests = await self._read()
+        except ProblemError as error:
+            return error.problem
+        if not self._validation.valid:
+            return self._validation.problems[0]
+        await asyncio.to_thread(self._write_orders, guests)
+        self._attendants = [self._attendant(directory) for directory in self._guest_directories()]
+        return None
+
+    async def _read(self) -> Sequence[Guest]:
+        file = self._shop.spool.layout.processing / self.claim.file
+        if self._shop.mode == "disk":
+            return [dropped_disk(self.claim.id, file)]
+        try:
+            text = await asyncio.to_thread(read_regular, file, MAX_BYTES + 1)
+        except OSError as error:
+            raise ProblemError(
+                Problem("source-unreadable", f"the job's file cannot be read: {error.strerror}")
+            ) from error
+        self._validation = await self._shop.validate(text, suffix_of(self.claim.original_name))
+        return self._validation.guests
+
+    def _write_orders(self, guests: Sequence[Guest]) -> None:
+        known = {int(directory.name) for directory in self._guest_directories() if (directory / "guest.json").exists()}
+        if len(known) == len(guests):
+            return
+        shop = self._shop
+        in_use = shop.outputs_in_use
+
+        def busy(path: Path) -> bool:
+            return in_use.get(path, self.claim.id) != self.claim.id
+
+        for number, planned in enumerate(plan(self.claim.id, guests, shop.places, busy), start=1):
+            if number not in known:
+                self._write_order(number, planned)
+
+    def _write_order(self, number: int, planned: PlannedGuest) -> None:
+        directory = self._shop.spool.claims.directory(self.claim.id) / f"{number:05d}"
+        directory.mkdir(mode=0o750, exist_ok=True)
+        order = WorkOrder(
+            self.claim.id,
+            planned.guest,
+            tuple(str(root) for root in self._shop.places.source_roots),
+            self._shop.plugin_directories,
+            self._shop.disabled_plugins,
+        )
+        with JournalWriter(directory, planned.guest.name) as journal:
+            journal.append(EventType.CLAIMED, "", {"job": self.claim.id})
+            if planned.problem is not None:
+                journal.append(EventType.FAILED, Stage.LOAD.value, {"problem": planned.problem.as_dict()})
+        order.write(directory)  # last: a guest without it is planned again
+
+    def _guest_directories(self) -> Sequence[Path]:
+        return self._shop.spool.claims.guest_directories(self.claim.id)
+
+    def _attendant(self, directory: Path) -> Attendant:
+        order = WorkOrder.read(directory)
+        outputs = [Path(path) for path in order.guest.outputs]
+        self._shop.outputs_in_use.update(dict.fromkeys(outputs, self.claim.id))
+        return Attendant(
+            guest_run(directory, self.claim.id, order.guest.name),
+            outputs,
+            self._shop.executor,
+            self._shop.inotify,
+            self._shop.max_attempts,
+            self._saw,
+        )
+
+    def _saw(self, event: Event) -> None:
+        self._shop.on_event(self.claim.id, event)
+
+    async def _attend_all(self) -> None:
+        """Each guest as slots allow. One that fails does not stop the others."""
+        running: list[asyncio.Task[None]] = []
+        if self._cancelled:
+            await self.cancel()
+        for attendant in self._attendants:
+            if attendant.ended:
+                continue
+            held = await self._slot(attendant)
+            if not held and not self._cancelled:
+                break
+            running = [task for task in running if not task.done() or task.exception()]
+            running.append(asyncio.create_task(self._attend(attendant, held)))
+        await wait_all(running)
+
+    async def _slot(self, attendant: Attendant) -> bool:
+        """Wait for a slot; false when the job is cancelled or the daemon leaves first."""
+        if attendant.runs_already():
+            self._shop.slots.take()
+            return True
+        acquire = asyncio.create_task(self._shop.slots.acquire())
+        hurry = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait({acquire, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if not self._hurry.is_set():
+            return True
+        if acquire.done():
+            self._shop.slots.release()
+        acquire.cancel()
+        return False
+
+    async def _attend(self, attendant: Attendant, held: bool) -> None:
+        try:
+            await attendant.attend()
+        finally:
+            if held:
+                self._shop.slots.release()
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    async def _finish(self, problem: Problem | None) -> None:
+        ending = await asyncio.to_thread(self.ending, problem)
+        finish = self._shop.spool.finish
+        claim, sidecar = self.claim, ending.to_json()
+        if claim.state is ClaimState.FINISHING:
+            self.claim = await self._shop.in_disk_thread(lambda: self._shop.spool.complete_finish(claim, sidecar))
+        else:
+            self.claim = await self._shop.in_disk_thread(lambda: finish(claim, ending.outcome, sidecar))
+        for path in [path for path, job in self._shop.outputs_in_use.items() if job == claim.id]:
+            del self._shop.outputs_in_use[path]
+        self._log.info(
+            "job ended", outcome=ending.outcome.value, error=ending.problem.message if ending.problem else ""
+        )
+        self._shop.on_ended(self.claim)
+
+    def ending(self, problem: Problem | None) -> Ending:
+        """The job's record: the worst outcome of its guests, or ``problem`` if it never came to them."""
+        folds = self.folds()
+        outcome, worst = _outcome(folds, problem)
+        if self.claim.state is ClaimState.FINISHING:
+            outcome = JobState(self.claim.outcome)  # decided before the crash
+        return Ending(
+            id=self.claim.id,
+            original_name=file_name_for_display(self.claim.original_name),
+            mode=self._shop.mode,
+            outcome=outcome,
+            claimed_at=self.claim.claimed_at,
+            ended_at=now(),
+            runs=self.claim.runs,
+            guests=[fold.report() for fold in folds],
+            problem=worst,
+            problems=self._validation.problems,
+            warnings=self._validation.warnings,
+            log_tail=self._log_tail(folds) if worst else (),
+        )
+
+    def _log_tail(self, folds: Sequence[GuestFold]) -> Sequence[str]:
+        for fold, directory in zip(folds, self._guest_directories(), strict=False):
+            if fold.state is not JobState.COMPLETED:
+                return log_lines(directory, _LOG_TAIL)
+        return ()
+
+
+def log_lines(guest_directory: Path, limit: int) -> Sequence[str]:
+    """The last lines of a guest's log, at most ``limit`` bytes of it; control characters escaped."""
+    try:
+        with (guest_directory / LOG).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - limit))
+            text = file.read(limit).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ()
+    return [json.dumps(line)[1:-1] if not line.isprintable() else line for line in text.splitlines()]
+
+
+def _outcome(folds: Sequence[GuestFold], problem: Problem | None) -> tuple[JobState, Problem | None]:
+    if problem is not None:
+        return JobState.FAILED, problem
+    bad = [fold for fold in folds if fold.state is not JobState.COMPLETED]
+    if not bad:
+        return JobState.COMPLETED, None
+    failed = [fold for fold in bad if fold.state is JobState.FAILED]
+    if not failed:
+        return JobState.CANCELLED, bad[0].problem or Problem("cancelled", "the job was cancelled")
+    first = failed[0].problem or Problem("step-failed", "the guest failed")
+    if len(folds) == 1:
+        return JobState.FAILED, first
+    names = ", ".join(fold.vm for fold in failed[:5])
+    return JobState.FAILED, Problem(
+        "batch-failed",
+        f"{len(failed)} of {len(folds)} guests failed ({names}); the first: {first.message}",
+        first.detail,
+    )
+
+
+def _share(fold: GuestFold) -> int:
+    if fold.state is not None:
+        return 100
+    low, high = _SPANS.get(fold.stage, (0, 0))
+    return low + (high - low) * fold.progress().percent // 100
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)

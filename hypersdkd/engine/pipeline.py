@@ -1,0 +1,143 @@
+"""One guest through the five stages, in its worker: synchronous, and every outcome ends in the journal."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+from hypersdkd.engine.guest_files import WORK, WorkOrder, remove_temporaries
+from hypersdkd.engine.journal import JournalWriter, read_journal
+from hypersdkd.engine.plugins import Plugins
+from hypersdkd.engine.publication import Placement, publish, recorded
+from hypersdkd.engine.step_context import GuestContext
+from hypersdkd.host.files import remove_tree
+from hypersdkd.model.disk import OutputDisk
+from hypersdkd.model.event import EventType
+from hypersdkd.model.guest import DiskSource, Guest
+from hypersdkd.model.problem import Problem, ProblemError, fail
+from hypersdkd.model.report import fold
+from hypersdkd.model.stage import Stage
+from hypersdkd.spec.types import Loader
+
+
+class Pipeline:
+    """One attempt at one guest. ``directory`` is the guest's, under its lock."""
+
+    def __init__(self, directory: Path, order: WorkOrder, plugins: Plugins, journal: JournalWriter) -> None:
+        self._directory = directory
+        self._order = order
+        self._plugins = plugins
+        self._journal = journal
+        self._context = GuestContext(directory, order, journal)
+        self._stage = Stage.LOAD
+
+    def run(self) -> bool:
+        """Convert the guest; true when it is finished, false when it failed. Never raises but for ``OSError``
+        of the journal itself."""
+        earlier = recorded(fold(read_journal(self._directory)).publishing)
+        try:
+            if earlier:
+                self._journal.append(EventType.RECOVERED, "", {"reason": "published"})
+                publish(earlier)
+            else:
+                self._attempt()
+        except ProblemError as error:
+            self._give_up(error.problem)
+            return False
+        except Exception as error:
+            detail = traceback.format_exc()
+            self._give_up(Problem("step-failed", f"{type(error).__name__}: {error}", detail))
+            return False
+        remove_tree(self._directory / WORK)
+        self._journal.append(EventType.FINISHED)
+        return True
+
+    def _give_up(self, problem: Problem) -> None:
+        remove_temporaries(self._directory, [Path(path) for path in self._order.guest.outputs])
+        remove_tree(self._directory / WORK)
+        self._journal.append(EventType.FAILED, self._stage.value, {"problem": problem.as_dict()})
+
+    def _attempt(self) -> None:
+        self._journal.append(EventType.STARTED)
+        remove_temporaries(self._directory, [Path(path) for path in self._order.guest.outputs])
+        remove_tree(self._directory / WORK)
+        (self._directory / WORK).mkdir(mode=0o700)
+        for warning in self._order.guest.warnings:
+            self._context.warn(Problem.from_dict(warning))
+        for stage in Stage:
+            self._stage = stage
+            self._run_stage(stage)
+        self._publish()
+
+    def _run_stage(self, stage: Stage) -> None:
+        steps = [(plugin, step) for plugin, step in self._plugins.steps if step.stage is stage]
+        if stage in {Stage.INSPECT, Stage.FIX} and not steps:
+            self._context.skip_stage(stage.value, "no plugin")
+            if _asked_for(self._order.guest, stage):
+                self._context.warn(_not_done(stage))
+            return
+        if stage in {Stage.CONVERT, Stage.VALIDATE} and not steps:
+            raise fail("plugin-failed", f"no plugin is loaded for {stage.value}", remedy="Enable the plugin again.")
+        self._context.begin_stage(stage.value)
+        if stage is Stage.LOAD:
+            for disk in self._order.guest.disks:
+                self._context.add_disk(self._loader(disk).load(self._context, disk))
+        for plugin, step in steps:
+            try:
+                step.run(self._context)
+            except ProblemError:
+                raise
+            except Exception as error:
+                message = f"plugin {plugin}, step {step.name}: {type(error).__name__}: {error}"
+                raise fail("step-failed", message, detail=traceback.format_exc()) from error
+        self._context.end_stage()
+
+    def _loader(self, disk: DiskSource) -> Loader:
+        for loader in self._plugins.loaders:
+            if disk.source_type in loader.source_types:
+                return loader
+        known = ", ".join(sorted({name for loader in self._plugins.loaders for name in loader.source_types}))
+        raise fail(
+            "source-type-unknown",
+            f"no loaded plugin reads source type {disk.source_type!r}",
+            remedy=f"Convert the source first, or install a plugin; read here: {known}.",
+        )
+
+    def _publish(self) -> None:
+        outputs = self._context.outputs
+        if len(outputs) != len(self._order.guest.outputs):
+            raise fail("output-invalid", f"{len(outputs)} of {len(self._order.guest.outputs)} disks were written")
+        placements = [Placement.of(output) for output in outputs]
+        for output in outputs:
+            self._context.artifact("output", output.path, **_facts(output))
+        self._journal.append(EventType.PUBLISHING, "", {"outputs": [place.as_dict() for place in placements]})
+        publish(placements)
+
+
+def _facts(output: OutputDisk) -> dict[str, object]:
+    found = output.temporary.stat()
+    return {
+        "format": output.format,
+        "virtual_size": output.virtual_size,
+        "bytes": found.st_size,
+        "allocated_bytes": found.st_blocks * 512,
+    }
+
+
+def _asked_for(guest: Guest, stage: Stage) -> bool:
+    wish = guest.inspect if stage is Stage.INSPECT else guest.fix
+    return wish is not None and _any_enabled(wish)
+
+
+def _any_enabled(wish: Mapping[str, object]) -> bool:
+    return wish.get("enabled") is True or any(_any_enabled(part) for part in wish.values() if isinstance(part, Mapping))
+
+
+def _not_done(stage: Stage) -> Problem:
+    return Problem(
+        "manifest-unsupported",
+        f"{stage.value.upper()} was asked for and did not run: no plugin provides it",
+        remedy=f"Check that the guest boots, or install a plugin for {stage.value.upper()}.",
+        path=f"pipeline.{stage.value}",
+    )

@@ -1,0 +1,142 @@
+"""From a claimed file to work orders: who shall be converted, from where, to where."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from hypersdkd.engine.names import job_id
+from hypersdkd.host.image_source import open_source
+from hypersdkd.model.guest import DiskSource, Guest
+from hypersdkd.model.job import stem
+from hypersdkd.model.problem import Problem, ProblemError, fail
+
+#: Source type of a dropped disk by its suffix; a suffix that is a source type stands for itself.
+_TYPE_BY_SUFFIX: Final[Mapping[str, str]] = {"img": "raw"}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedGuest:
+    """A guest with absolute outputs, or the problem that keeps it from being run at all."""
+
+    guest: Guest
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where sources may come from and outputs may go; all absolute.
+
+    ``beside`` is what relative source paths start from: the drop directory.
+    """
+
+    beside: Path
+    source_roots: tuple[Path, ...]
+    output: Path
+    output_roots: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, base: Path, sources: Sequence[Path], output: Path, outputs: Sequence[Path]) -> Places:
+        """Resolve the roots once, so that a link below them cannot lead out."""
+        return cls(
+            beside=base / "to_be_processed",
+            source_roots=tuple(_real(root) for root in (base, *sources)),
+            output=_real(output),
+            output_roots=tuple(_real(root) for root in (output, *outputs)),
+        )
+
+
+def dropped_disk(job: str, file: Path) -> Guest:
+    """The guest of a disk that was itself dropped: converted to qcow2, named after its file."""
+    suffix = file.suffix.lower().removeprefix(".")
+    return Guest(name=stem(job), disks=(DiskSource(_TYPE_BY_SUFFIX.get(suffix, suffix), str(file)),))
+
+
+def plan(job: str, guests: Sequence[Guest], places: Places, busy: Callable[[Path], bool]) -> list[PlannedGuest]:
+    """Give every guest its absolute outputs and make sure, as far as can be seen now, that it can run.
+
+    ``busy`` tells whether another running job writes that output. A guest that cannot run has its problem;
+    the others are not affected. Looks at files: call it off the loop.
+    """
+    planned = []
+    taken: set[str] = set()
+    for guest in guests:
+        named = replace(
+            guest, name=guest.name or stem(job), disks=tuple(_absolute(disk, places) for disk in guest.disks)
+        )
+        try:
+            outputs = tuple(str(path) for path in _outputs(named, places))
+            named = replace(named, outputs=outputs)
+            for output in outputs:
+                _check_output(Path(output), taken, busy)
+            taken.update(outputs)
+            for disk in named.disks:
+                os.close(open_source(disk.source_path, places.source_roots)[1])
+        except ProblemError as error:
+            planned.append(PlannedGuest(named, error.problem))
+        else:
+            planned.append(PlannedGuest(named))
+    return planned
+
+
+def _absolute(disk: DiskSource, places: Places) -> DiskSource:
+    if disk.source_path.startswith("/"):
+        return disk
+    return replace(disk, source_path=f"{places.beside}/{disk.source_path}")
+
+
+def _outputs(guest: Guest, places: Places) -> list[Path]:
+    first = _first_output(guest, places)
+    real = _real(first.parent) / first.name
+    if not any(real.is_relative_to(root) for root in places.output_roots):
+        allowed = ", ".join(map(str, (*places.output_roots[1:], real.parent)))
+        raise fail(
+            "output-outside",
+            f"{first} is outside the output directories",
+            remedy=f"Use a path below {places.output}, or set in the configuration: "
+            f"workflow: {{output_dirs: [{allowed}]}}",
+            path="pipeline.convert.output_path",
+        )
+    if len(guest.disks) == 1:
+        return [real]
+    suffix = real.suffix or f".{guest.output_format}"
+    return [real.with_name(f"{real.stem}-disk{number}{suffix}") for number in range(1, len(guest.disks) + 1)]
+
+
+def _first_output(guest: Guest, places: Places) -> Path:
+    file_name = (
+        f"{job_id(guest.name.replace('/', '_').lstrip('.') or 'guest', lambda _name: False)}.{guest.output_format}"
+    )
+    if not guest.output_path:
+        return places.output / file_name
+    if "\0" in guest.output_path:
+        raise fail("name-invalid", "output_path holds a NUL", path="pipeline.convert.output_path")
+    asked = Path(os.path.normpath(places.output / guest.output_path))
+    if guest.output_path.endswith("/") or asked.is_dir():
+        return asked / file_name
+    if len(os.fsencode(asked.name)) > 255:
+        raise fail("name-invalid", "output_path's file name is over 255 bytes", path="pipeline.convert.output_path")
+    return asked
+
+
+def _check_output(output: Path, taken: set[str], busy: Callable[[Path], bool]) -> None:
+    where = "pipeline.convert.output_path"
+    if str(output) in taken:
+        raise fail("manifest-duplicate-output", f"another guest of this job writes {output}", path=where)
+    if busy(output):
+        raise fail("output-exists", f"another running job writes {output}", path=where)
+    if os.path.lexists(output):
+        raise fail("output-exists", f"{output} exists", path=where)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def suffix_of(name: str) -> str:
+    """A file name's syntax for a manifest's reader: ``json``, ``yaml`` or empty."""
+    suffix = PurePosixPath(name.lower()).suffix
+    return "json" if suffix == ".json" else "yaml" if suffix in {".yaml", ".yml"} else ""

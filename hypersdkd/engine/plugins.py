@@ -1,0 +1,212 @@
+"""Finding plugins, loading them, and keeping what goes wrong in one from harming anything else."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+import importlib.util
+import inspect
+import os
+import stat
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Final, TypeVar
+
+import pluggy
+
+from hypersdkd.engine.plugin_record import PluginRecord, PluginState
+from hypersdkd.spec.hooks import PROJECT, Hooks
+from hypersdkd.spec.types import Executor, Loader, Step
+
+#: Seconds that a plugin's import may take.
+IMPORT_LIMIT: Final = 10.0
+
+_Declared = TypeVar("_Declared", Loader, Step, Executor)
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """One plugin's function for one hook."""
+
+    record: PluginRecord
+    call: Callable[..., object]
+    arguments: tuple[str, ...]
+
+
+class Plugins:
+    """All plugins of a process. Built once by :meth:`load`; a bad one is recorded, never fatal."""
+
+    def __init__(self) -> None:
+        self._pluggy = pluggy.PluginManager(PROJECT)
+        self._pluggy.add_hookspecs(Hooks)
+        self._records: dict[str, PluginRecord] = {}
+        self._loaders: list[Loader] = []
+        self._steps: list[tuple[str, Step]] = []
+        self._executors: list[Executor] = []
+
+    @classmethod
+    def load(cls, directories: Sequence[Path] = (), disabled: Iterable[str] = ()) -> Plugins:
+        """Load every entry point of the group ``hypersdkd``, then every ``*.py`` of the directories."""
+        plugins = cls()
+        off = frozenset(disabled)
+        for point in sorted(importlib.metadata.entry_points(group=PROJECT), key=lambda point: point.name):
+            version = point.dist.version if point.dist else ""
+            plugins._add(PluginRecord(point.name, point.value, version=version), off, point.load)
+        for path in _drop_ins(directories):
+            record = PluginRecord(path.stem, str(path))
+            refusal = _unsafe(path)
+            if refusal:
+                plugins._refuse(record, refusal)
+            else:
+                plugins._add(record, off, lambda path=path: _import_file(path))  # type: ignore[misc]
+        return plugins
+
+    # -- what there is ----------------------------------------------------------------------------
+
+    @property
+    def records(self) -> Sequence[PluginRecord]:
+        """One for each plugin that was found, in the order of loading."""
+        return tuple(self._records.values())
+
+    @property
+    def loaders(self) -> Sequence[Loader]:
+        """All declared loaders."""
+        return tuple(self._loaders)
+
+    @property
+    def steps(self) -> Sequence[tuple[str, Step]]:
+        """All declared steps, each with its plugin's name, in the order in which they run within a stage."""
+        return tuple(sorted(self._steps, key=lambda item: (item[1].order, item[1].name)))
+
+    @property
+    def executors(self) -> Sequence[Executor]:
+        """All declared executors."""
+        return tuple(self._executors)
+
+    def implementations(self, hook: str) -> Sequence[Implementation]:
+        """Who implements a hook, in the order of pluggy: the latest registered first, ``tryfirst`` before."""
+        caller = getattr(self._pluggy.hook, hook)
+        return tuple(
+            Implementation(self._records[found.plugin_name], found.function, found.argnames)
+            for found in reversed(caller.get_hookimpls())
+        )
+
+    # -- loading ----------------------------------------------------------------------------------
+
+    def _refuse(self, record: PluginRecord, reason: str) -> None:
+        record.blame(PluginState.REFUSED, reason)
+        key = record.name if record.name not in self._records else record.source
+        self._records[key] = record
+
+    def _add(self, record: PluginRecord, disabled: frozenset[str], load: Callable[[], object]) -> None:
+        if record.name in self._records:
+            self._refuse(record, f"its name is taken by {self._records[record.name].source}")
+            return
+        self._records[record.name] = record
+        if record.name in disabled:
+            record.state = PluginState.DISABLED
+            return
+        try:
+            module = _within(IMPORT_LIMIT, load)
+            self._register(record, module)
+        except TimeoutError:
+            record.blame(PluginState.BROKEN, f"its import took longer than {IMPORT_LIMIT:g} s")
+        except BaseException as error:
+            record.blame(PluginState.BROKEN, f"{type(error).__name__}: {error}", traceback.format_exc())
+        if record.state is PluginState.BROKEN and self._pluggy.has_plugin(record.name):
+            self._pluggy.unregister(name=record.name)
+
+    def _register(self, record: PluginRecord, module: object) -> None:
+        self._pluggy.register(module, name=record.name)
+        record.hooks = tuple(caller.name for caller in self._pluggy.get_hookcallers(module) or ())
+        known = [name for name in vars(Hooks) if name.startswith(PROJECT)]
+        for hook in record.hooks:
+            if hook not in known:
+                near = difflib.get_close_matches(hook, known, n=1)
+                raise LookupError(f"there is no hook {hook}" + (f"; did you mean {near[0]}?" if near else ""))
+        for caller in self._pluggy.get_hookcallers(module) or ():
+            for found in caller.get_hookimpls():
+                if found.plugin is module:
+                    _check_shape(caller.name, found)
+        loaders = _declared(module, "hypersdkd_loaders", Loader)
+        steps = _declared(module, "hypersdkd_steps", Step)
+        executors = _declared(module, "hypersdkd_executors", Executor)
+        self._loaders += loaders
+        self._steps += [(record.name, step) for step in steps]
+        self._executors += executors
+
+
+def _check_shape(hook: str, found: pluggy.HookImpl) -> None:
+    if found.hookwrapper or found.wrapper:
+        raise TypeError(f"{hook}: wrappers are not called; each implementation is called by itself")
+    if inspect.iscoroutinefunction(found.function):
+        raise TypeError(f"{hook}: hooks are plain functions, not async ones")
+
+
+def _declared(module: object, hook: str, kind: type[_Declared]) -> list[_Declared]:
+    function = getattr(module, hook, None)
+    if function is None:
+        return []
+    declarations = list(function())
+    for declaration in declarations:
+        if not isinstance(declaration, kind):
+            raise TypeError(f"{hook} must return {kind.__name__} declarations, not {type(declaration).__name__}")
+    return declarations
+
+
+def _within(seconds: float, call: Callable[[], object]) -> object:
+    """``call()`` in a thread of its own, so that one that never returns does not hold up the start."""
+    outcome: list[object] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(call())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run, daemon=True, name="plugin-import")
+    thread.start()
+    thread.join(seconds)
+    if failure:
+        raise failure[0]
+    if not outcome:
+        raise TimeoutError
+    return outcome[0]
+
+
+def _drop_ins(directories: Sequence[Path]) -> Iterator[Path]:
+    for directory in directories:
+        if directory.is_dir():
+            yield from sorted(path for path in directory.glob("*.py") if not path.name.startswith("."))
+
+
+def _unsafe(path: Path) -> str:
+    """Why a drop-in must not be run: anyone but root and the daemon's user could have written it."""
+    for place in (path, path.parent):
+        found = place.lstat()
+        if found.st_uid not in {0, os.geteuid()}:
+            return f"{place} belongs to user {found.st_uid}, neither root nor the daemon's"
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return f"{place} can be written by its group or by everyone"
+    return "" if stat.S_ISREG(path.lstat().st_mode) else f"{path} is not a regular file"
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = f"hypersdkd_drop_in_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

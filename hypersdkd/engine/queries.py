@@ -1,0 +1,193 @@
+"""Job lists and single jobs, answered from the index and, for the rows of one page, from their sidecars."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from hypersdkd.engine.index import Day, Ended, Index, rfc3339
+from hypersdkd.engine.layout import QueueLayout
+from hypersdkd.engine.names import file_name_for_display
+from hypersdkd.engine.readiness import Verdict
+from hypersdkd.model.job import JobState, JobSummary
+from hypersdkd.model.problem import Problem, fail
+from hypersdkd.model.replies import JobPage, JobQuery
+
+#: Bytes read of one sidecar; ours stay far below.
+_SIDECAR_LIMIT: Final = 16 << 20
+
+#: A row before its sidecar is read: its key (total order), and what is known.
+_Row = tuple[str, JobSummary]
+
+
+class Queries:
+    """Reads only; safe to call at any time."""
+
+    def __init__(self, layout: QueueLayout, index: Index) -> None:
+        self._layout = layout
+        self._index = index
+
+    async def page(self, query: JobQuery) -> JobPage:
+        """One page: pending in claim order, then running, then ended ones, the newest first."""
+        rows = [row for row in self._rows(query) if not query.q or query.q.casefold() in row[1].id.casefold()]
+        start = _after_cursor(rows, query.cursor)
+        chosen = rows[start : start + query.limit]
+        more = start + query.limit < len(rows)
+        jobs = await asyncio.to_thread(lambda: tuple(self._complete(row) for _key, row in chosen))
+        return JobPage(jobs, len(rows), _cursor(chosen[-1][0]) if more and chosen else "")
+
+    def counts(self) -> Mapping[JobState, int]:
+        """How many jobs are in each state, of all dates."""
+        index = self._index
+        ended = {state: index.total_ended(state) for state in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)}
+        return {JobState.PENDING: index.queue_depth(), JobState.PROCESSING: index.processing_count(), **ended}
+
+    def find_ended(self, name: str) -> tuple[Day, Ended] | None:
+        """The record of an ended job by the name of its file."""
+        day = self._index.where(name)
+        row = self._index.ended_row(day, name) if day else None
+        return (day, row) if day and row else None
+
+    def ended_summary(self, day: Day, name: str, row: Ended) -> JobSummary:
+        """An ended job's row without what its sidecar says."""
+        state = JobState.COMPLETED if day[0] == "processed" else JobState.FAILED
+        state = JobState.CANCELLED if row.cancelled else state
+        return JobSummary(id=name, status=state, date=day[1], finished_at=rfc3339(row.mtime))
+
+    def sidecar(self, day: Day, name: str) -> Mapping[str, object]:
+        """What the record beside an ended job says; empty if there is none. Blocks."""
+        suffixes = (".error.json",) if day[0] == "failed" else (".report.json", ".meta.json")
+        for suffix in suffixes:
+            record = _read_json(self._layout.base / day[0] / day[1] / f"{name}{suffix}")
+            if record:
+                return record
+        return {}
+
+    # -- rows -------------------------------------------------------------------------------------
+
+    def _rows(self, query: JobQuery) -> Iterator[_Row]:
+        states = query.states or frozenset(JobState)
+        if JobState.PENDING in states and not query.date:
+            yield from self._pending()
+        if JobState.PROCESSING in states and not query.date:
+            yield from self._processing()
+        kinds = {"processed"} if JobState.COMPLETED in states else set()
+        if states & {JobState.FAILED, JobState.CANCELLED}:
+            kinds.add("failed")
+        for day in sorted(self._index.days(), key=lambda day: (day[1], day[0]), reverse=True):
+            if day[0] in kinds and query.date in {"", day[1]}:
+                for name, row in self._index.newest_first(day):
+                    summary = self.ended_summary(day, name, row)
+                    if summary.status in states:
+                        yield f"3{day[1]}{day[0]}/{name}", summary
+
+    def _pending(self) -> Iterator[_Row]:
+        for name, entry in self._index.pending_in_order():
+            stage = "WAITING" if entry.verdict is Verdict.WAITING else "PENDING"
+            row = JobSummary(
+                id=file_name_for_display(name),
+                status=JobState.PENDING,
+                stage=stage,
+                started_at=None,
+                error=entry.reason,
+            )
+            yield f"1/{name}", row
+
+    def _processing(self) -> Iterator[_Row]:
+        for job in self._index.active.values():
+            summary = job.summary()
+            yield f"2/{summary.id}", replace(summary, elapsed_seconds=_since(summary.started_at))
+        for name, mtime in sorted(self._index.foreign()):
+            started = rfc3339(mtime)
+            row = JobSummary(
+                id=file_name_for_display(name),
+                status=JobState.PROCESSING,
+                stage="PROCESSING",
+                started_at=started,
+                elapsed_seconds=_since(started),
+                foreign=True,
+            )
+            yield f"2~{name}", row
+
+    def _complete(self, row: JobSummary) -> JobSummary:
+        """Fill in what only the sidecar of an ended job knows."""
+        if not row.date:
+            return row
+        day = ("processed" if row.status is JobState.COMPLETED else "failed", row.date)
+        return with_record(row, self.sidecar(day, row.id))
+
+
+def with_record(row: JobSummary, record: Mapping[str, object]) -> JobSummary:
+    """An ended job's row with what its record says."""
+    started = _text(record.get("claimed_at"))
+    finished = _text(record.get("completed_at") or record.get("failed_at")) if started else row.finished_at
+    stage = str(record.get("stage", "")) or row.status.value
+    return replace(
+        row,
+        stage=stage.upper(),
+        progress=100 if row.status is JobState.COMPLETED else 0,
+        started_at=started or row.finished_at,
+        finished_at=finished,
+        elapsed_seconds=_between(started, finished),
+        foreign="id" not in record,
+        error=str(record.get("error", "")),
+    )
+
+
+def problem_of(record: Mapping[str, object]) -> Problem | None:
+    """The problem that an error record tells of."""
+    if "error" not in record:
+        return None
+    return Problem(
+        code=str(record.get("code", "step-failed")),
+        message=str(record.get("error", "")),
+        detail=str(record.get("exception", "")),
+        remedy=str(record.get("remedy", "")),
+        path=str(record.get("path", "")),
+    )
+
+
+def _read_json(path: Path) -> Mapping[str, object]:
+    try:
+        with path.open("rb") as file:
+            record = json.loads(file.read(_SIDECAR_LIMIT))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _since(started: str | None) -> int:
+    return _between(started, datetime.now(UTC).isoformat())
+
+
+def _between(start: str | None, end: str | None) -> int:
+    try:
+        return max(0, int((datetime.fromisoformat(end or "") - datetime.fromisoformat(start or "")).total_seconds()))
+    except (ValueError, TypeError):
+        return 0
+
+
+def _cursor(key: str) -> str:
+    return base64.urlsafe_b64encode(key.encode("utf-8", "surrogateescape")).decode("ascii")
+
+
+def _after_cursor(rows: list[_Row], cursor: str) -> int:
+    """Where the page after ``cursor`` begins: after its row, or at the start of a list that lost it."""
+    if not cursor:
+        return 0
+    try:
+        key = base64.urlsafe_b64decode(cursor).decode("utf-8", "surrogateescape")
+    except (binascii.Error, ValueError) as error:
+        raise fail("request-invalid", "the cursor is not one that a list gave", path="cursor") from error
+    return next((number + 1 for number, row in enumerate(rows) if row[0] == key), 0)

@@ -1,0 +1,167 @@
+"""The scheduler claims ready files while slots are idle, and keeps the jobs that are being worked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from hypersdkd.engine.claims import Claim, ClaimState
+from hypersdkd.engine.index import Ended, Index
+from hypersdkd.engine.job_work import JobWork, Workshop
+from hypersdkd.engine.readiness import Entry, Readiness, Verdict
+from hypersdkd.model.job import JobState
+from hypersdkd.model.problem import ProblemError, fail
+
+
+class Scheduler:
+    """Runs in the daemon's loop; every move of a file happens in the workshop's disk thread."""
+
+    def __init__(self, shop: Workshop, index: Index, readiness: Readiness, *, beat_interval: float) -> None:
+        self._shop = shop
+        self._index = index
+        self._readiness = readiness
+        self._beat_interval = beat_interval
+        self._wake = asyncio.Event()
+        self._jobs: dict[str, JobWork] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._log = structlog.get_logger()
+        self.draining = False
+        self.last_round = time.monotonic()
+        """Monotonic time of the last finished round, for the watchdog."""
+
+    # -- life -------------------------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Take up what a former daemon left: its claims, wherever the kill found them."""
+        claims = await self._shop.in_disk_thread(self._recovered)
+        for claim in claims:
+            self._log.info("taking up", job=claim.id, state=claim.state.value)
+            self._start(claim)
+
+    def _recovered(self) -> list[Claim]:
+        spool = self._shop.spool
+        rested = [spool.recover(claim) for claim in spool.claims.all()]
+        return [claim for claim in rested if claim and claim.state in {ClaimState.ACTIVE, ClaimState.FINISHING}]
+
+    async def run(self) -> None:
+        """Claim whenever something is ready and a slot is idle; until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._beat_interval):
+                    await self._wake.wait()
+            self._wake.clear()
+            while not self.draining and self._shop.slots.idle > 0 and (name := self._index.next_ready()) is not None:
+                await self._claim(name)
+            self.last_round = time.monotonic()
+
+    def wake(self) -> None:
+        """Something became ready, or a slot idle."""
+        self._wake.set()
+
+    async def drain(self, seconds: float) -> None:
+        """Stop: claim and start nothing more, give running guests ``seconds`` to end, then end them."""
+        self.draining = True
+        self._shop.slots.shut()
+        await self._leave_all(kill=False)
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=seconds)
+        await self._leave_all(kill=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks.values())
+
+    async def _leave_all(self, *, kill: bool) -> None:
+        for job in list(self._jobs.values()):
+            await job.leave(kill=kill)
+
+    # -- jobs -------------------------------------------------------------------------------------
+
+    def job(self, job_id: str) -> JobWork | None:
+        """A job that is being worked."""
+        return self._jobs.get(job_id)
+
+    def jobs(self) -> Iterable[JobWork]:
+        """All jobs that are being worked."""
+        return self._jobs.values()
+
+    def reread(self) -> None:
+        """Look at every running guest's journal again: events of them may have been lost."""
+        for job in self._jobs.values():
+            job.reread()
+
+    async def cancel_pending(self, name: str) -> None:
+        """Claim a waiting or ready file only to record it as cancelled."""
+        claim = await self._shop.in_disk_thread(lambda: self._claim_cancelled(name))
+        if claim is None:
+            raise fail("job-unknown", f"{name} is not in the queue any more")
+        self._index.set_drop(name, None)
+        self._start(claim)
+
+    def _claim_cancelled(self, name: str) -> Claim | None:
+        claim = self._shop.spool.claim(name)
+        if claim is not None:
+            self._shop.spool.claims.ask_cancel(claim.id)
+        return claim
+
+    async def _claim(self, name: str) -> None:
+        try:
+            claim, entry = await self._shop.in_disk_thread(lambda: self._claim_if_ready(name))
+        except (OSError, ProblemError) as error:
+            self._log.error("cannot be claimed", name=name, error=str(error))
+            before = self._index.drop_entry(name)
+            if before is not None:
+                reason = f"cannot be claimed: {error}"
+                self._index.set_drop(name, replace(before, verdict=Verdict.WAITING, reason=reason))
+            return
+        self._index.set_drop(name, entry)
+        if claim is not None:
+            self._log.info("claimed", job=claim.id)
+            self._start(claim)
+
+    def _claim_if_ready(self, name: str) -> tuple[Claim | None, Entry | None]:
+        drop = self._shop.spool.layout.drop
+        # it may have waited long since it was judged: look once more
+        entry = self._readiness.judge(drop, name, self._index.drop_entry(name), time.monotonic(), False)
+        if entry is None or entry.verdict is not Verdict.READY:
+            return None, entry
+        return self._shop.spool.claim(name), None
+
+    def _start(self, claim: Claim) -> None:
+        job = JobWork(claim, self._shop)
+        self._jobs[claim.id] = job
+        self._index.active[claim.id] = job
+        self._index.active_files.add(claim.file)
+        task = asyncio.create_task(job.run(), name=f"job {claim.id}")
+        self._tasks[claim.id] = task
+        task.add_done_callback(lambda done: self._ended(job, done))
+
+    def _ended(self, job: JobWork, task: asyncio.Task[None]) -> None:
+        self._jobs.pop(job.claim.id, None)
+        self._tasks.pop(job.claim.id, None)
+        self._index.active.pop(job.claim.id, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("a job's work ended in an error of hypersdkd itself", job=job.claim.id, exc_info=error)
+        self.wake()
+
+
+def record_end(index: Index, layout_of_day: Callable[[str, str], Path]) -> Callable[[Claim], None]:
+    """What the index learns when a job has ended, before inotify tells."""
+
+    def ended(claim: Claim) -> None:
+        outcome = JobState(claim.outcome)
+        day = ("processed" if outcome is JobState.COMPLETED else "failed", claim.date)
+        index.active.pop(claim.id, None)
+        index.active_files.discard(claim.file)
+        index.set_processing(claim.file, None)
+        try:
+            mtime = layout_of_day(*day).joinpath(claim.target).lstat().st_mtime_ns
+        except FileNotFoundError:
+            return  # its owner took the file out of processing/
+        index.set_ended(day, claim.target, Ended(mtime, outcome is JobState.CANCELLED))
+
+    return ended

@@ -1,0 +1,139 @@
+"""The worker's side of the step port: what steps say becomes events."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from hypersdkd.engine.guest_files import WORK, WorkOrder, temporary_output
+from hypersdkd.engine.journal import JournalWriter
+from hypersdkd.model.disk import OutputDisk, SourceDisk
+from hypersdkd.model.event import EventType
+from hypersdkd.model.guest import Guest
+from hypersdkd.model.problem import Problem
+
+#: Least seconds between two progress events of a stage: four a second at most.
+_PROGRESS_GAP: Final = 0.25
+
+
+class GuestContext:
+    """Implements ``spec.ports.StepContext`` for one attempt at one guest."""
+
+    def __init__(self, directory: Path, order: WorkOrder, journal: JournalWriter) -> None:
+        self._directory = directory
+        self._order = order
+        self._journal = journal
+        self._disks: list[SourceDisk] = []
+        self._outputs: list[OutputDisk] = []
+        self._stage = ""
+        self._stage_started = 0.0
+        self._last_progress = 0.0
+
+    # -- what a step may see ----------------------------------------------------------------------
+
+    @property
+    def guest(self) -> Guest:
+        """What is asked for."""
+        return self._order.guest
+
+    @property
+    def work(self) -> Path:
+        """This attempt's own directory."""
+        return self._directory / WORK
+
+    @property
+    def source_roots(self) -> Sequence[Path]:
+        """Directories below which sources may lie."""
+        return tuple(Path(root) for root in self._order.source_roots)
+
+    @property
+    def disks(self) -> Sequence[SourceDisk]:
+        """What LOAD opened."""
+        return tuple(self._disks)
+
+    @property
+    def outputs(self) -> Sequence[OutputDisk]:
+        """What CONVERT wrote."""
+        return tuple(self._outputs)
+
+    def temporary_for(self, index: int) -> Path:
+        """Where to write disk ``index``."""
+        return temporary_output(self._directory, Path(self.guest.outputs[index]), index)
+
+    # -- what a step may say ----------------------------------------------------------------------
+
+    def add_output(self, output: OutputDisk) -> None:
+        """Take over a finished disk."""
+        self._outputs.append(output)
+
+    def progress(self, done: int, total: int) -> None:
+        """Say how far the stage is; most calls say nothing, for there are at most four events a second."""
+        clock = time.monotonic()
+        if clock - self._last_progress < _PROGRESS_GAP and done < total:
+            return
+        self._last_progress = clock
+        elapsed = clock - self._stage_started
+        rate = int(done / elapsed) if elapsed > 0 else 0
+        self._emit(
+            EventType.PROGRESS,
+            percent=min(100, done * 100 // total) if total else 100,
+            bytes_done=done,
+            bytes_total=total,
+            bytes_per_second=rate,
+            eta_seconds=max(0, total - done) // rate if rate else None,
+        )
+
+    def finding(self, key: str, value: object) -> None:
+        """A fact for the report."""
+        self._emit(EventType.FINDING, key=key, value=value)
+
+    def check(self, name: str, passed: bool, detail: str = "") -> None:
+        """A check's result."""
+        self._emit(EventType.CHECK, name=name, passed=passed, detail=detail)
+
+    def warn(self, problem: Problem) -> None:
+        """Something the operator should know."""
+        self._emit(EventType.WARNING, **problem.as_dict())
+
+    def tool(self, name: str, version: str) -> None:
+        """A program that took part."""
+        self._emit(EventType.FINDING, key=f"tool.{name}", value=version, tool=name, version=version)
+
+    def log(self, line: str) -> None:
+        """One line of the guest's log, which is the worker's standard error."""
+        shown = line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {self._stage} {shown}\n")
+        sys.stderr.flush()
+
+    # -- what only the pipeline calls -------------------------------------------------------------
+
+    def begin_stage(self, stage: str) -> None:
+        """Events and times from now on are this stage's."""
+        self._stage = stage
+        self._stage_started = time.monotonic()
+        self._last_progress = 0.0
+        self._emit(EventType.STAGE_STARTED)
+
+    def end_stage(self) -> None:
+        """The stage is complete."""
+        self._emit(EventType.STAGE_FINISHED)
+
+    def skip_stage(self, stage: str, reason: str) -> None:
+        """The stage is not run."""
+        self._stage = stage
+        self._emit(EventType.STAGE_SKIPPED, reason=reason)
+
+    def add_disk(self, disk: SourceDisk) -> None:
+        """LOAD opened a disk."""
+        self._disks.append(disk)
+        self.artifact("input", disk.path, bytes=disk.file_size, format=disk.format, virtual_size=disk.virtual_size)
+
+    def artifact(self, kind: str, path: Path, **facts: object) -> None:
+        """A file that the guest read or left; ``kind`` is ``input`` or ``output``."""
+        self._emit(EventType.ARTIFACT, kind=kind, path=str(path), **facts)
+
+    def _emit(self, type_: EventType, **data: object) -> None:
+        self._journal.append(type_, self._stage, data)

@@ -1,0 +1,329 @@
+"""The daemon's services: what HTTP, and later others, may ask of a running daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import hypersdkd
+from hypersdkd.engine.claims import Claim, ClaimState
+from hypersdkd.engine.door import Door
+from hypersdkd.engine.hook_calls import HookCalls
+from hypersdkd.engine.index import Index, QueueWindow, today
+from hypersdkd.engine.intake import Intake
+from hypersdkd.engine.job_work import Workshop, log_lines
+from hypersdkd.engine.journal import read_journal
+from hypersdkd.engine.names import file_name_for_display
+from hypersdkd.engine.plugins import Plugins
+from hypersdkd.engine.queries import Queries, problem_of, with_record
+from hypersdkd.engine.scheduler import Scheduler
+from hypersdkd.engine.validation import validate
+from hypersdkd.host.files import write_replacing
+from hypersdkd.model.event import Event
+from hypersdkd.model.job import JobState, JobSummary
+from hypersdkd.model.problem import fail
+from hypersdkd.model.replies import (
+    JobDetail,
+    JobPage,
+    JobQuery,
+    ManifestInvalidError,
+    QueueInspection,
+    Receipt,
+    Validation,
+)
+from hypersdkd.spec.ports import StatusView
+from hypersdkd.spec.types import Submission
+
+#: Idempotency keys that are remembered, the oldest forgotten first.
+_KEYS: Final = 10_000
+
+#: Bytes of each guest's log that are looked at for its last lines.
+_LOG_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The parts of the engine that the services speak to."""
+
+    mode: str
+    mode_reason: str
+    index: Index
+    queries: Queries
+    intake: Intake
+    scheduler: Scheduler
+    shop: Workshop
+    plugins: Plugins
+    calls: HookCalls
+    door: Door
+
+
+class WorkflowService:
+    """Implements ``spec.service.Workflow``."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._started = time.monotonic()
+        self._receipts: OrderedDict[str, tuple[str, Receipt]] = OrderedDict()
+        self._submitting = asyncio.Lock()
+        self._ending: set[asyncio.Task[None]] = set()
+        self.last_error = ""
+
+    # -- status -----------------------------------------------------------------------------------
+
+    async def status(self) -> Mapping[str, object]:
+        """The fields of every status plugin; no plugin replaces another's."""
+        answers = await self._crew.calls.each("hypersdkd_status", view=self.view())
+        fields: dict[str, object] = {}
+        for _record, answer in reversed(answers):
+            if isinstance(answer, Mapping):
+                fields.update({key: value for key, value in answer.items() if key not in fields})
+        return fields
+
+    def view(self) -> StatusView:
+        """What the core knows of itself."""
+        crew, date = self._crew, today()
+        index, slots = crew.index, crew.shop.slots
+        etas = [guest.eta_seconds or 0 for job in crew.scheduler.jobs() for guest in job.summary().guests]
+        return StatusView(
+            mode=crew.mode,
+            mode_reason=crew.mode_reason,
+            version=hypersdkd.__version__,
+            base_dir=str(crew.shop.spool.layout.base),
+            pending=index.queue_depth(),
+            processing=index.processing_count(),
+            processed_today=index.count_ended(JobState.COMPLETED, date),
+            failed_today=index.count_ended(JobState.FAILED, date),
+            cancelled_today=index.count_ended(JobState.CANCELLED, date),
+            waiting=index.waiting_count(),
+            max_workers=slots.capacity,
+            workers_running=slots.in_use,
+            uptime_seconds=int(time.monotonic() - self._started),
+            paused=self.paused,
+            draining=crew.scheduler.draining,
+            executor=crew.shop.executor.name,
+            free_bytes=_free_bytes(crew),
+            eta_seconds=max(etas) if any(etas) else None,
+            last_error=self.last_error,
+            plugins=[record.as_dict() for record in crew.plugins.records],
+        )
+
+    def ready(self) -> str:
+        """Why no work is taken; empty when it is."""
+        if self._crew.scheduler.draining:
+            return "the daemon is stopping"
+        return "the queue is paused" if self.paused else ""
+
+    async def queue(self) -> QueueInspection:
+        """What the first plugin that inspects queues says."""
+        answer = await self._crew.calls.first("hypersdkd_inspect_queue", queue=QueueWindow(self._crew.index))
+        if isinstance(answer, QueueInspection):
+            return answer
+        raise fail("plugin-failed", "no plugin inspects the queue", remedy="Enable the plugin queue_inspection again.")
+
+    # -- jobs -------------------------------------------------------------------------------------
+
+    async def jobs(self, query: JobQuery) -> JobPage:
+        """A page of jobs."""
+        return await self._crew.queries.page(query)
+
+    async def job(self, job_id: str) -> JobDetail:
+        """One job in whatever state it is."""
+        work = self._crew.scheduler.job(job_id)
+        if work is not None:
+            guests = tuple(fold.progress() for fold in work.folds())
+            page = await self._crew.queries.page(JobQuery(states=frozenset({JobState.PROCESSING}), limit=1 << 30))
+            summary = next((row for row in page.jobs if row.id == job_id), work.summary())
+            path = self._crew.shop.spool.layout.processing / work.claim.file
+            return _detail(replace(summary, guests=guests), str(path), work.claim, None)
+        pending = self._pending_name(job_id)
+        if pending is not None:
+            entry = self._crew.index.drop_entry(pending)
+            summary = JobSummary(job_id, JobState.PENDING, "PENDING", error=entry.reason if entry else "")
+            path = self._crew.shop.spool.layout.drop / file_name_for_display(pending)
+            return _detail(summary, str(path), self._crew.shop.spool.claims.read(job_id), None)
+        return await asyncio.to_thread(self._ended_or_foreign, job_id)
+
+    async def events(self, job_id: str) -> Sequence[Event]:
+        """All events of a job that is still on record."""
+        directories = await self._guests_of(job_id)
+        events = await asyncio.to_thread(lambda: [event for path in directories for event in read_journal(path)])
+        return sorted(events, key=lambda event: event.time)
+
+    async def log(self, job_id: str, lines: int) -> Sequence[str]:
+        """The last lines of each guest's log, in the order of the guests."""
+        directories = await self._guests_of(job_id)
+        found = await asyncio.to_thread(lambda: [line for path in directories for line in log_lines(path, _LOG_BYTES)])
+        return found[-lines:] if lines > 0 else []
+
+    async def report(self, job_id: str) -> Mapping[str, object]:
+        """The record of an ended job, or how a running one fares so far."""
+        work = self._crew.scheduler.job(job_id)
+        if work is not None:
+            return {**work.ending(None).record(), "status": "processing", "completed_at": None}
+        ended = self._find_ended(job_id)
+        if ended is None:
+            await self.job(job_id)
+            raise fail("job-state", f"{job_id} has not started yet, so there is no report")
+        record = await asyncio.to_thread(self._crew.queries.sidecar, *ended)
+        if not record:
+            raise fail("not-found", f"there is no record beside {job_id}")
+        return record
+
+    async def cancel(self, job_id: str) -> None:
+        """Ask for a job's end."""
+        work = self._crew.scheduler.job(job_id)
+        if work is not None:
+            claims = self._crew.shop.spool.claims
+            await self._crew.shop.in_disk_thread(lambda: claims.ask_cancel(job_id))
+            task = asyncio.create_task(work.cancel())  # ending libguestfs's QEMU takes seconds
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+            return
+        pending = self._pending_name(job_id)
+        if pending is not None:
+            await self._crew.scheduler.cancel_pending(pending)
+            return
+        detail = await self.job(job_id)
+        why = "another daemon works it" if detail.summary.foreign else f"it is {detail.summary.status.value}"
+        raise fail("job-state", f"{job_id} cannot be cancelled: {why}")
+
+    async def retry(self, job_id: str) -> None:
+        """Put a failed or cancelled job back into the drop directory."""
+        ended = self._find_ended(job_id)
+        if ended is None or ended[0][0] != "failed":
+            detail = await self.job(job_id)
+            raise fail("job-state", f"{job_id} cannot be retried: it is {detail.summary.status.value}")
+        (_kind, date), file = ended
+        spool = self._crew.shop.spool
+        claim = await self._crew.shop.in_disk_thread(lambda: spool.retry(job_id, date, file))
+        self._crew.index.set_ended(ended[0], file, None)
+        self._crew.intake.look_at(claim.file)
+
+    # -- manifests --------------------------------------------------------------------------------
+
+    async def validate(self, text: bytes, syntax: str = "") -> Validation:
+        """Judge a manifest by every plugin's rules."""
+        return await validate(self._crew.calls, text, syntax)
+
+    async def submit(self, text: bytes, syntax: str = "", idempotency_key: str = "") -> Receipt:
+        """Validate, then hand it to the first plugin that puts it into the queue."""
+        if self._crew.mode != "manifest":
+            raise fail("manifest-unsupported", "this daemon works a queue of disks", remedy="Set mode: manifest.")
+        validation = await self.validate(text, syntax)
+        if not validation.valid:
+            raise ManifestInvalidError(validation)
+        submission = Submission(text, dict(validation.document), validation.name)
+        async with self._submitting:
+            return await self._once(idempotency_key, text, lambda: self._put(submission))
+
+    async def _put(self, submission: Submission) -> Receipt:
+        receipt = await self._crew.calls.first("hypersdkd_submit_manifest", submission=submission, drop=self._crew.door)
+        if not isinstance(receipt, Receipt):
+            remedy = "Enable the plugin manifest_submission again."
+            raise fail("plugin-failed", "no plugin submits manifests", remedy=remedy)
+        self._crew.intake.look_at(receipt.job_id)
+        return receipt
+
+    async def _once(self, key: str, text: bytes, put: Callable[[], Awaitable[Receipt]]) -> Receipt:
+        """A submission with a key that was used before gets the first one's receipt."""
+        if not key:
+            return await put()
+        digest = hashlib.sha256(text).hexdigest()
+        known = self._receipts.get(key)
+        if known is not None:
+            if known[0] != digest:
+                raise fail("request-invalid", "this Idempotency-Key was used for another manifest")
+            return known[1]
+        receipt = await put()
+        self._receipts[key] = (digest, receipt)
+        while len(self._receipts) > _KEYS:
+            self._receipts.popitem(last=False)
+        return receipt
+
+    # -- pause ------------------------------------------------------------------------------------
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing more is started."""
+        return self._crew.shop.spool.layout.pause_mark.exists()
+
+    async def pause(self) -> None:
+        """Start nothing more; survives a restart."""
+        await self._crew.shop.in_disk_thread(lambda: write_replacing(self._crew.shop.spool.layout.pause_mark, b""))
+        self._crew.shop.slots.shut()
+
+    async def resume(self) -> None:
+        """Go on."""
+        mark = self._crew.shop.spool.layout.pause_mark
+        await self._crew.shop.in_disk_thread(lambda: mark.unlink(missing_ok=True))
+        if not self._crew.scheduler.draining:
+            self._crew.shop.slots.reopen()
+            self._crew.scheduler.wake()
+
+    # -- finding jobs -----------------------------------------------------------------------------
+
+    def _pending_name(self, job_id: str) -> str | None:
+        """The name in the drop directory that a job ID means."""
+        index = self._crew.index
+        names = [job_id] if index.drop_entry(job_id) else [n for n, _e in index.pending_in_order() if _shown(n, job_id)]
+        return names[0] if names and not self._crew.intake.ignores(names[0]) else None
+
+    def _find_ended(self, job_id: str) -> tuple[tuple[str, str], str] | None:
+        claim = self._crew.shop.spool.claims.read(job_id) if _plain(job_id) else None
+        file = claim.target if claim is not None and claim.target else job_id
+        found = self._crew.queries.find_ended(file)
+        return (found[0], file) if found else None
+
+    def _ended_or_foreign(self, job_id: str) -> JobDetail:
+        ended = self._find_ended(job_id)
+        layout = self._crew.shop.spool.layout
+        claim = self._crew.shop.spool.claims.read(job_id) if _plain(job_id) else None
+        if ended is not None:
+            (kind, date), file = ended
+            found = self._crew.queries.find_ended(file)
+            record = self._crew.queries.sidecar((kind, date), file)
+            if found is not None:
+                row = with_record(self._crew.queries.ended_summary(found[0], file, found[1]), record)
+                path = str(layout.base / kind / date / file)
+                return _detail(replace(row, id=job_id), path, claim, record)
+        if job_id in dict(self._crew.index.foreign()):
+            summary = JobSummary(job_id, JobState.PROCESSING, "PROCESSING", foreign=True)
+            return _detail(summary, str(layout.processing / job_id), None, None)
+        raise fail("job-unknown", f"there is no job {job_id}")
+
+    async def _guests_of(self, job_id: str) -> Sequence[Path]:
+        await self.job(job_id)
+        return await asyncio.to_thread(self._crew.shop.spool.claims.guest_directories, job_id)
+
+
+def _detail(summary: JobSummary, path: str, claim: Claim | None, record: Mapping[str, object] | None) -> JobDetail:
+    attempts = record.get("attempts") if record else None
+    return JobDetail(
+        summary=summary,
+        path=path,
+        original_name=file_name_for_display(claim.original_name) if claim else summary.id,
+        attempts=attempts if isinstance(attempts, int) else sum(bool(guest.stage) for guest in summary.guests),
+        claimed_at=claim.claimed_at if claim and claim.state is not ClaimState.PENDING else None,
+        problem=problem_of(record) if record else None,
+    )
+
+
+def _shown(name: str, job_id: str) -> bool:
+    return file_name_for_display(name) == job_id
+
+
+def _plain(job_id: str) -> bool:
+    """Whether an ID from outside can be looked up as a directory's name at all."""
+    return bool(job_id) and "/" not in job_id and "\0" not in job_id and job_id not in {".", ".."}
+
+
+def _free_bytes(crew: Crew) -> int:
+    output = crew.shop.places.output
+    return shutil.disk_usage(output if output.exists() else crew.shop.spool.layout.base).free
