@@ -342,13 +342,3 @@ def _flat(settings: Settings) -> dict[str, object]:
         else:
             flat[name] = value
     return flat
-
-
-def describe(problems: Sequence[Problem]) -> str:
-    """The problems as lines for a terminal or a log: path, message, and each remedy once."""
-    lines = []
-    for position, problem in enumerate(problems):
-        lines.append(f"{problem.path}: {problem.message}" if problem.path else problem.message)
-        if all(later.remedy != problem.remedy for later in problems[position + 1 :]):
-            lines.append(f"    {problem.remedy}")
-    return "\n".join(lines)

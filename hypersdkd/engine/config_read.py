@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
@@ -231,3 +231,13 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def describe(problems: Sequence[Problem]) -> str:
+    """The problems as lines for a terminal or a log: path, message, and each remedy once."""
+    lines = []
+    for position, problem in enumerate(problems):
+        lines.append(f"{problem.path}: {problem.message}" if problem.path else problem.message)
+        if all(later.remedy != problem.remedy for later in problems[position + 1 :]):
+            lines.append(f"    {problem.remedy}")
+    return "\n".join(lines)

@@ -14,11 +14,10 @@ from hypersdkd.engine.config import (
     LoadedConfig,
     Mode,
     changed_keys,
-    describe,
     load_config,
     needs_restart,
 )
-from hypersdkd.engine.config_read import read_text
+from hypersdkd.engine.config_read import describe, read_text
 from hypersdkd.model.problem import ProblemError
 
 #: As the first users of the workflow daemon wrote it; it must go on working.
