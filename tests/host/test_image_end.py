@@ -1,0 +1,65 @@
+"""An image that is still being written is told from one that is whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hypersdkd.host.image_end import incomplete
+from tests import images
+
+
+@pytest.mark.parametrize("name", ["disk.qcow2", "disk.vdi", "disk.vmdk", "disk.raw"])
+def test_whole(tmp_path: Path, name: str) -> None:
+    assert incomplete(images.make(tmp_path / name)) == ""
+
+
+def test_whole_with_a_footer(tmp_path: Path) -> None:
+    assert incomplete(images.footered_vmdk(tmp_path / "disk.vmdk")) == ""
+
+
+@pytest.mark.parametrize("name", ["disk.qcow2", "disk.vdi", "disk.vmdk"])
+def test_a_copy_in_order_is_incomplete_until_its_end(tmp_path: Path, name: str) -> None:
+    whole = images.make(tmp_path / name).read_bytes()
+    for part in range(0, 20):
+        (tmp_path / name).write_bytes(whole[: len(whole) * part // 20])
+        assert incomplete(tmp_path / name), part
+
+
+def test_a_footered_copy_in_order(tmp_path: Path) -> None:
+    path = images.footered_vmdk(tmp_path / "disk.vmdk")
+    for size in range(path.stat().st_size - 1, 0, -100_001):
+        assert incomplete(images.cut(path, size)), size
+
+
+@pytest.mark.parametrize("name", ["disk.qcow2", "disk.vmdk", "disk.vdi", "DISK.VMDK"])
+def test_space_that_was_only_set_aside(tmp_path: Path, name: str) -> None:
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(images.MIB)
+    assert "zeros" in incomplete(tmp_path / name)
+
+
+def test_a_vhd_without_its_footer(tmp_path: Path) -> None:
+    path = images.make(tmp_path / "disk.vhd", form="vpc")
+    assert incomplete(path) == ""
+    assert "footer" in incomplete(images.cut(path, path.stat().st_size - 512))
+
+
+def test_what_is_bad_but_whole_is_not_incomplete(tmp_path: Path) -> None:
+    images.raw_disk(tmp_path / "base")
+    images.qemu_img("create", "-f", "qcow2", "-b", "base", "-F", "raw", tmp_path / "disk.qcow2")
+    assert incomplete(tmp_path / "disk.qcow2") == ""
+    (tmp_path / "text.vmdk").write_bytes(images.descriptor("monolithicFlat"))
+    assert incomplete(tmp_path / "text.vmdk") == ""
+
+
+def test_what_is_no_regular_file_is_nothing_to_wait_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "disk.vmdk")
+    assert incomplete(tmp_path / "disk.vmdk") == ""
+
+
+def test_what_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        incomplete(tmp_path / "disk.vmdk")

@@ -1,0 +1,65 @@
+"""VDI images, good ones and every kind of bad one."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from hypersdkd.host.image_file import ImageFacts, opened
+from hypersdkd.host.image_vdi import judge
+from tests import images
+from tests.problems import raises_problem
+
+
+def look(path: Path) -> ImageFacts:
+    with opened(path) as image:
+        return judge(image)
+
+
+@pytest.mark.parametrize(("options", "variant"), [((), "dynamic"), (("static=on",), "static")])
+@pytest.mark.parametrize("size", [16 * images.MIB, 16 * images.MIB + 3 * 512])
+def test_good(tmp_path: Path, options: tuple[str, ...], variant: str, size: int) -> None:
+    facts = look(images.make(tmp_path / "disk.vdi", *options, size=size))
+    assert (facts.format, facts.variant, facts.virtual_size) == ("vdi", variant, size)
+
+
+def test_a_disk_without_data(tmp_path: Path) -> None:
+    images.qemu_img("create", "-f", "vdi", tmp_path / "disk.vdi", "1G")
+    assert look(tmp_path / "disk.vdi").virtual_size == 1 << 30
+
+
+@pytest.mark.parametrize("keep", [0.00001, 0.0002, 0.5, 0.999])
+def test_cut(tmp_path: Path, keep: float) -> None:
+    path = images.make(tmp_path / "disk.vdi")
+    with raises_problem("image-truncated"):
+        look(images.cut(path, int(path.stat().st_size * keep)))
+
+
+@pytest.mark.parametrize(
+    ("offset", "data", "code"),
+    [
+        (0x40, bytes(4), "image-invalid"),
+        (0x44, struct.pack("<I", 0x20001), "image-unsupported"),
+        (0x4C, struct.pack("<I", 4), "image-backing"),
+        (0x4C, struct.pack("<I", 3), "image-unsupported"),
+        (0x1A8, b"\1", "image-backing"),
+        (0x1B8, b"\1", "image-backing"),
+        (0x154, struct.pack("<I", 0), "image-invalid"),
+        (0x154, struct.pack("<I", 513), "image-invalid"),
+        (0x158, struct.pack("<I", 513), "image-invalid"),
+        (0x158, b"\0\xfe\xff\xff", "image-truncated"),
+        (0x168, struct.pack("<I", 4096), "image-unsupported"),
+        (0x170, struct.pack("<Q", 0), "image-invalid"),
+        (0x170, struct.pack("<Q", 1 << 62), "image-limits"),
+        (0x170, struct.pack("<Q", 1 << 30), "image-invalid"),
+        (0x178, struct.pack("<I", 0), "image-unsupported"),
+        (0x17C, struct.pack("<I", 8), "image-unsupported"),
+        (0x180, b"\xff\xff\xff\xff", "image-limits"),
+        (0x200, struct.pack("<I", 0xFFFFFFFD), "image-truncated"),
+    ],
+)
+def test_bad_fields(tmp_path: Path, offset: int, data: bytes, code: str) -> None:
+    with raises_problem(code):
+        look(images.patch(images.make(tmp_path / "disk.vdi"), offset, data))
