@@ -13,13 +13,24 @@ from hypersdkd.model.document import parse_document
 from hypersdkd.model.guest import DiskSource, Guest
 from hypersdkd.model.manifest_artifact import ArtifactManifest
 from hypersdkd.model.manifest_fields import MAX_DISKS
-from hypersdkd.model.manifest_problems import problems_of, submit_phrase, unknown_keys
-from hypersdkd.model.manifest_workflow import MAX_GUESTS, BatchManifest, Load, Pipeline, SingleManifest
+from hypersdkd.model.manifest_problems import ONE_VM, VMS_ARRAY, problems_of, submit_phrase, unknown_keys
+from hypersdkd.model.manifest_workflow import (
+    MAX_GUESTS,
+    BatchGuest,
+    BatchHead,
+    BatchManifest,
+    Load,
+    Pipeline,
+    SingleManifest,
+)
 from hypersdkd.model.problem import Problem, ProblemError
 from hypersdkd.model.replies import Validation
 from hypersdkd.model.wording import shown
 
 __all__ = ["MAX_GUESTS", "json_schema", "read_manifest", "submit_phrase"]
+
+#: Problems of a batch after which its further guests are not looked at: each takes memory, and nobody reads more.
+MAX_PROBLEMS: Final = 20_000
 
 _MODELS: Final = (SingleManifest, BatchManifest, ArtifactManifest)
 
@@ -35,7 +46,8 @@ def read_manifest(text: bytes, syntax: str = "") -> Validation:
     except ProblemError as error:
         return Validation(problems=(error.problem,), parsed=False)
     value = document.value
-    if value.get("batch") is True and "manifest_version" not in value:
+    batch = value.get("batch") is True and "manifest_version" not in value
+    if batch:
         result = _batch(value)
     elif "manifest_version" in value and "version" not in value:
         result = _artifact(value)
@@ -48,7 +60,7 @@ def read_manifest(text: bytes, syntax: str = "") -> Validation:
         problems=problems,
         warnings=warnings,
         name=name if isinstance(name, str) else "",
-        batch=value.get("batch") is True,
+        batch=batch,
         guests=() if problems else _with_warnings(guests, warnings),
         document=value,
     )
@@ -81,20 +93,35 @@ def _single(value: Mapping[str, object]) -> _Judgement:
 
 def _batch(value: Mapping[str, object]) -> _Judgement:
     vms = value.get("vms")
-    rows = vms if isinstance(vms, list) else []
-    if len(rows) > MAX_GUESTS:
-        message = f"The batch holds {len(rows)} guests; {MAX_GUESTS} are allowed"
+    if isinstance(vms, list) and len(vms) > MAX_GUESTS:
+        message = f"The batch holds {len(vms)} guests; {MAX_GUESTS} are allowed"
         return (Problem("manifest-too-many-guests", message, path="vms"),), (), ()
-    warnings = unknown_keys(BatchManifest, value)
-    problems = _repeated(rows, "vms", "name", "manifest-value")
+    warnings = list(unknown_keys(BatchManifest, value))
+    problems: list[Problem] = []
     try:
-        manifest = BatchManifest.model_validate(value)
+        BatchHead.model_validate(value)
     except ValidationError as error:
-        return (*problems_of(error), *problems), warnings, ()
-    stages = [_member(row, "pipeline") for row in rows]
-    guests = tuple(_guest(vm.name, vm.pipeline, raw) for vm, raw in zip(manifest.vms, stages, strict=True))
-    missing = (warning for index, raw in enumerate(stages) for warning in _unsupported(raw, f"vms[{index}].pipeline"))
-    return problems, (*warnings, *missing), guests
+        problems.extend(problems_of(error))
+    rows: list[object] = vms if isinstance(vms, list) else []
+    if not rows:
+        code = "manifest-required" if not vms else "manifest-type"
+        problems.append(Problem(code, ONE_VM if isinstance(vms, list) else VMS_ARRAY, path="vms"))
+    guests: list[Guest] = []
+    for index, row in enumerate(rows):
+        path = f"vms[{index}]"
+        if len(problems) > MAX_PROBLEMS:
+            problems.append(Problem("manifest-value", f"From {path} on the guests were not looked at", path=path))
+            break
+        try:
+            vm = BatchGuest.model_validate(row)
+        except ValidationError as error:
+            problems.extend(problems_of(error, path))
+            continue
+        raw = _member(row, "pipeline")
+        guests.append(_guest(vm.name, vm.pipeline, raw))
+        warnings.extend(_unsupported(raw, f"{path}.pipeline"))
+    problems.extend(_repeated(rows, "vms", "name", "manifest-value"))
+    return tuple(problems), tuple(warnings), tuple(guests)
 
 
 def _artifact(value: Mapping[str, object]) -> _Judgement:

@@ -18,12 +18,14 @@ _PHRASED: Final = frozenset({"version", "pipeline", "load", "convert", "source_t
 #: Unknown keys that are reported one by one at most.
 MAX_UNKNOWN_KEYS: Final = 100
 
-_VMS_ARRAY: Final = "vms array is required for batch manifests"
-_ONE_VM: Final = "batch manifest requires at least one VM"
+#: The Go API's phrases for a batch whose ``vms`` is no list, or an empty one.
+VMS_ARRAY: Final = "vms array is required for batch manifests"
+ONE_VM: Final = "batch manifest requires at least one VM"
+
 _SUBMIT_PHRASES: Final = {
     "pipeline is required": "pipeline is required for single VM manifest",
-    _VMS_ARRAY: f"{_ONE_VM} in 'vms' array",
-    _ONE_VM: f"{_ONE_VM} in 'vms' array",
+    VMS_ARRAY: f"{ONE_VM} in 'vms' array",
+    ONE_VM: f"{ONE_VM} in 'vms' array",
 }
 _EXPECTED: Final = {
     "string_type": "text",
@@ -44,23 +46,18 @@ def submit_phrase(problem: Problem) -> str:
     return f"Invalid manifest: {_SUBMIT_PHRASES.get(problem.message, problem.message)}"
 
 
-def problems_of(error: ValidationError) -> tuple[Problem, ...]:
-    """All that pydantic found, in the order of the keys in the models."""
-    return tuple(_problem(detail) for detail in error.errors(include_url=False))
+def problems_of(error: ValidationError, path: str = "") -> tuple[Problem, ...]:
+    """All that pydantic found, in the order of the keys in the models; ``path`` is where the model stands."""
+    return tuple(_problem(detail, path) for detail in error.errors(include_url=False))
 
 
-def _problem(detail: ErrorDetails) -> Problem:
-    path = ""
+def _problem(detail: ErrorDetails, path: str) -> Problem:
     for part in detail["loc"]:
         path = below(path, part)
     name = detail["loc"][-1] if detail["loc"] else ""
     found = detail["input"]
     context: Mapping[str, object] = detail.get("ctx", {})
     error = detail["type"]
-    if path == "vms":
-        if error == "too_short":
-            return Problem("manifest-required", _ONE_VM, path=path)
-        return Problem("manifest-required" if error == "missing" else "manifest-type", _VMS_ARRAY, path=path)
     if error in ("missing", "empty", "too_short"):
         return Problem("manifest-required", f"{path} is required", path=path)
     if error == "version":

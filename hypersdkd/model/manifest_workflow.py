@@ -169,11 +169,16 @@ class BatchGuest(Section):
     pipeline: Pipeline
 
 
-class BatchManifest(Section):
-    """A manifest of many guests. ``pipeline`` is a known key that only a single manifest reads."""
+class BatchHead(Section):
+    """A batch without its guests. ``pipeline`` is a known key that only a single manifest reads."""
 
     version: Version
     name: Name = ""
     batch: object
-    vms: Annotated[list[BatchGuest], Field(min_length=1, max_length=MAX_GUESTS)]
     pipeline: object = None
+
+
+class BatchManifest(BatchHead):
+    """A manifest of many guests."""
+
+    vms: Annotated[list[BatchGuest], Field(min_length=1, max_length=MAX_GUESTS)]

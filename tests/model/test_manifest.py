@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hypersdkd.model import manifest
 from hypersdkd.model.guest import DiskSource, Guest
 from hypersdkd.model.manifest import MAX_GUESTS, json_schema, read_manifest, submit_phrase
 from hypersdkd.model.problem import CODES, Problem
@@ -251,6 +252,13 @@ def test_only_true_makes_a_batch() -> None:
 
 def test_the_number_of_guests_is_limited() -> None:
     assert problems(batch(*[0] * (MAX_GUESTS + 1))) == [("manifest-too-many-guests", "vms")]
+
+
+def test_the_number_of_problems_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, "MAX_PROBLEMS", 5)
+    found = read(batch(*[{"name": f"g{number}"} for number in range(50)])).problems
+    assert len(found) == 7
+    assert found[-1].message == "From vms[6] on the guests were not looked at"
 
 
 def test_a_batch_of_the_largest_size_is_fast() -> None:

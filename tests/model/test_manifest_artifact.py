@@ -146,3 +146,10 @@ def test_unknown_keys_and_what_cannot_be_done_are_warnings() -> None:
 
 def test_a_version_makes_it_a_workflow_manifest() -> None:
     assert ("manifest-required", "pipeline") in problems(artifact(version="1.0"))
+
+
+def test_it_is_never_a_batch() -> None:
+    validation = read(artifact(batch=True))
+    assert validation.valid
+    assert not validation.batch
+    assert [warning.path for warning in validation.warnings] == ["batch"]
