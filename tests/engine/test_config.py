@@ -117,7 +117,7 @@ manifest_workflow_mode: maybe
         ("workflow: {max_workers: 3", "line 1"),
         ("1: 2", "the key 1 is not text"),
         ("mode: !!python/object/apply:os.system [true]", "could not determine a constructor"),
-        ("[" * 5000, "recursion"),
+        ("[" * 1200, "recursion"),
         ("mode: \x00", "unacceptable character"),
         ("#" * (1 << 20) + "#", "larger than"),
     ],

@@ -1,0 +1,130 @@
+"""The unit as it is shipped, under a real systemd: started, given work, stalled, stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.systemd.box import Box, unavailable
+
+ROOT = Path(__file__).parent.parent.parent
+QUEUE = "/var/lib/hyper2kvm/manifest-workflow"
+
+#: What differs from an installed one: the program comes from this checkout, which the unit would not see under a
+#: home, and nobody waits half a minute for the watchdog.
+DROP_IN = f"""\
+[Service]
+ExecStart=
+ExecStart={ROOT}/.venv/bin/hypersdkd
+ProtectHome=tmpfs
+BindReadOnlyPaths={ROOT}
+WatchdogSec=2
+TimeoutAbortSec=1
+RestartSec=100ms
+"""
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that the box sees as /srv/box, with a small guest in it."""
+    sys.path.insert(0, str(ROOT / "script"))
+    try:
+        from guest_disk import build_vmdk
+    finally:
+        sys.path.pop(0)
+    shared = tmp_path_factory.mktemp("box")
+    shared.chmod(0o755)
+    build_vmdk(shared / "web01.vmdk", size_mib=64, data_mib=4)
+    (shared / "web01.vmdk").chmod(0o644)
+    return shared
+
+
+@pytest.fixture(scope="module")
+def box(shared: Path) -> Iterator[Box]:
+    reason = unavailable()
+    if reason and os.environ.get("CI"):
+        pytest.fail(f"this test must run here: {reason}")
+    if reason:
+        pytest.skip(reason)
+    with Box({shared: "/srv/box"}, [ROOT]) as box:
+        unit = "/etc/systemd/system/hypersdkd.service"
+        box.run("systemd-sysusers", f"{ROOT}/systemd/hypersdkd.sysusers")
+        box.run("install", "-D", "-m", "644", f"{ROOT}/systemd/hypersdkd.service", unit)
+        (shared / "checkout.conf").write_text(DROP_IN)
+        box.run("install", "-D", "-m", "644", "/srv/box/checkout.conf", f"{unit}.d/checkout.conf")
+        box.run("systemctl", "daemon-reload")
+        yield box
+
+
+@pytest.fixture
+def service(box: Box) -> Iterator[Box]:
+    """The service, started; ``systemctl start`` has seen its READY=1 when it returns."""
+    try:
+        box.run("systemctl", "start", "hypersdkd")
+    except RuntimeError:
+        pytest.fail(box.run("journalctl", "--no-pager", "-u", "hypersdkd"))
+    yield box
+    box.run("systemctl", "stop", "hypersdkd", check=False)
+
+
+def show(box: Box, name: str) -> str:
+    return box.run("systemctl", "show", "--value", "--property", name, "hypersdkd").strip()
+
+
+def until(box: Box, condition: str) -> None:
+    """Wait until a shell condition holds in the box; the journal if it never does."""
+    try:
+        box.run("timeout", "30", "sh", "-c", f"until {condition}; do sleep 0.05; done")
+    except RuntimeError:
+        pytest.fail(box.run("journalctl", "--no-pager", "-u", "hypersdkd"))
+
+
+def test_it_starts_says_how_it_is_and_runs_as_little(service: Box) -> None:
+    assert show(service, "ActiveState") == "active"
+    assert show(service, "StatusText") != ""
+    process = service.run("cat", f"/proc/{show(service, 'MainPID')}/status")
+    facts = dict(line.split(":\t", 1) for line in process.splitlines() if ":\t" in line)
+    assert facts["CapEff"] == f"{1 << 28:016x}", "CAP_LEASE and nothing else"
+    assert facts["NoNewPrivs"] == "1"
+    assert facts["Uid"].split()[0] == service.run("id", "-u", "hypersdkd").strip()
+
+
+def test_a_dropped_manifest_of_another_user_becomes_a_checked_qcow2(service: Box, shared: Path) -> None:
+    pipeline = {
+        "load": {"source_type": "vmdk", "source_path": "/srv/box/web01.vmdk"},
+        "convert": {"output_format": "qcow2"},
+    }
+    (shared / "web01.json").write_text(json.dumps({"version": "1.0", "pipeline": pipeline}))
+    service.run("mv", "/srv/box/web01.json", f"{QUEUE}/to_be_processed/")
+    until(
+        service,
+        f"ls {QUEUE}/processed/*/web01.json.report.json {QUEUE}/failed/*/web01.json.error.json 2>&1 | grep -q ^/",
+    )
+    report = json.loads(service.run("sh", "-c", f"cat {QUEUE}/*/*/web01.json.*.json"))
+    assert report["status"] == "completed", report
+    (output,) = report["artifacts"]["outputs"]
+    described = json.loads(service.run("qemu-img", "info", "--output=json", output))
+    assert (described["format"], described["virtual-size"]) == ("qcow2", 64 << 20)
+    service.run("qemu-img", "compare", "/srv/box/web01.source.raw", output)
+
+
+def test_systemd_restarts_it_when_it_stalls(service: Box) -> None:
+    before = show(service, "MainPID")
+    service.run("kill", "-STOP", before)
+    until(service, "test $(systemctl show --value -p NRestarts hypersdkd) -ge 1")
+    until(service, "systemctl is-active -q hypersdkd")
+    assert show(service, "MainPID") != before
+    assert "Watchdog timeout" in service.run("journalctl", "--no-pager", "-u", "hypersdkd")
+
+
+def test_it_stops_clean_and_leaves_nothing(service: Box) -> None:
+    service.run("systemctl", "stop", "hypersdkd")
+    assert (show(service, "ActiveState"), show(service, "Result")) == ("inactive", "success")
+    assert service.run("pgrep", "-u", "hypersdkd", check=False) == ""
