@@ -118,6 +118,8 @@ def _add_manifest(commands: _Commands) -> None:
     generate = _leaf(
         actions, "generate", "write OUTDIR/STEM-manifest.json for a disk", "hypersdkd.cli.generate:generate"
     )
+    # A missing word is answered in the Go client's words, so argparse may not count them.
+    generate.usage = "hyperctl manifest generate [-h] [--force] SRC OUTDIR"
     generate.add_argument("paths", nargs="*", metavar="SRC OUTDIR", help="the disk, and where to write its manifest")
     generate.add_argument("--force", action="store_true", help="replace a manifest that is there")
 

@@ -50,7 +50,8 @@ def status(arguments: Namespace, terminal: Terminal) -> int:
 
 
 def _show_status(terminal: Terminal, reply: Reply, *, running: bool) -> None:
-    state = "Running" if running else "Stopped"
+    state = "Running" if running else "Draining" if reply.get("draining") is True else "Stopped"
+    disk = inner(reply, "disk")
     listed: list[tuple[str, object]] = [
         ("Status", f"{state} (paused)" if reply.get("paused") is True else state),
         ("Mode", text(reply, "mode").upper()),
@@ -61,7 +62,8 @@ def _show_status(terminal: Terminal, reply: Reply, *, running: bool) -> None:
         ("Version", text(reply, "version")),
         ("Directory", text(reply, "base_dir")),
         ("Waiting", str(whole(reply, "waiting") or "")),
-        ("Free Space", size(whole(reply, "free_bytes")) if "free_bytes" in reply else ""),
+        ("Time To Go", duration(whole(reply, "eta_seconds")) if reply.get("eta_seconds") is not None else ""),
+        ("Free Space", size(whole(disk, "free_bytes")) if disk else ""),
         ("Last Error", text(reply, "last_error")),
     ]
     terminal.heading("Workflow Daemon Status")

@@ -83,13 +83,13 @@ def test_pause_and_resume(run: Run, workflow: RealRules) -> None:
 
 def test_plugins(run: Run, canned: Canned) -> None:
     plugins = [
-        {"name": "load_disk", "status": "active"},
-        {"name": "mine", "status": "failed", "reason": "\x1b[2Jimport"},
+        {"name": "load_disk", "state": "loaded", "hooks": ["hypersdkd_loaders"], "problem": None},
+        {"name": "mine", "state": "failed", "hooks": [], "problem": {"message": "\x1b[2Jno import"}},
     ]
     canned.answers["*"] = (200, "application/json", json.dumps({"plugins": plugins}).encode())
     result = run("plugins")
-    assert "load_disk  active" in result.out
-    assert result.out.rstrip().endswith("import")
+    assert "load_disk  loaded  hypersdkd_loaders" in result.out
+    assert result.out.rstrip().endswith("no import")
     assert "\x1b" not in result.out
     assert json.loads(run("plugins", "--json").out) == {"plugins": plugins}
 

@@ -29,7 +29,13 @@ STATUS = {
 
 
 def test_status_shows_what_else_the_daemon_tells(run: Run, canned: Canned) -> None:
-    more = {"version": "9.8", "paused": True, "waiting": 4, "free_bytes": 3 << 30, "last_error": "\x1b[2Jno space"}
+    more = {
+        "version": "9.8",
+        "paused": True,
+        "waiting": 4,
+        "disk": {"free_bytes": 3 << 30},
+        "last_error": "\x1b[2Jno space",
+    }
     reply(canned, "/api/workflow/status", {**STATUS, **more})
     result = run("workflow", "status")
     assert result.status == 0
