@@ -1,0 +1,165 @@
+"""Sources are opened only where they may lie, as what they are, when nobody writes to them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from hypersdkd.host.image_source import fingerprint, judged, open_source, written_by_others
+from hypersdkd.model.disk import SourceDisk
+from tests.privileges import unprivileged
+from tests.problems import raises_problem
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "root").mkdir()
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def disk(root: Path) -> Path:
+    (root / "disk.raw").write_bytes(b"content")
+    return root / "disk.raw"
+
+
+def open_and_close(path: Path | str, *roots: Path) -> Path:
+    resolved, fd = open_source(str(path), roots)
+    assert not os.get_inheritable(fd)
+    os.close(fd)
+    return resolved
+
+
+def test_a_file_below_a_root(disk: Path, root: Path, tmp_path: Path) -> None:
+    assert open_and_close(disk, tmp_path / "other", root) == disk
+
+
+def test_links_that_stay_inside_are_followed(disk: Path, root: Path) -> None:
+    (root / "link").symlink_to("disk.raw")
+    assert open_and_close(root / "link", root) == disk
+
+
+def test_a_link_out_is_outside(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("canary")
+    (root / "link").symlink_to("../secret")
+    (root / "directory").symlink_to(tmp_path)
+    for path in (root / "link", root / "directory" / "secret", f"{root}/../secret"):
+        with raises_problem("source-outside"):
+            open_and_close(path, root)
+
+
+def test_the_remedy_is_the_line_to_write(disk: Path, tmp_path: Path) -> None:
+    with raises_problem("source-outside") as caught:
+        open_and_close(disk, tmp_path / "images")
+    assert f"workflow: {{source_dirs: [{tmp_path}/images, {tmp_path}/root]}}" in caught[0].remedy
+
+
+def test_a_root_is_no_prefix_of_a_name(tmp_path: Path) -> None:
+    (tmp_path / "root-of-another").write_text("x")
+    with raises_problem("source-outside"):
+        open_and_close(tmp_path / "root-of-another", tmp_path / "root")
+
+
+@pytest.mark.parametrize("name", ["missing", "missing/deep", "disk.raw/below", "nul\0", "x" * 300, "\ud800"])
+def test_missing(disk: Path, root: Path, name: str) -> None:
+    assert disk.exists()
+    with raises_problem("source-missing"):
+        open_and_close(f"{root}/{name}", root)
+
+
+@pytest.mark.parametrize("path", ["", "disk.raw", "./disk.raw", "-disk.raw", "nbd://host/x"])
+def test_relative(disk: Path, root: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    with raises_problem("source-missing", "absolute"):
+        open_and_close(path, root)
+
+
+def test_not_regular(root: Path) -> None:
+    os.mkfifo(root / "fifo")
+    (root / "loop").symlink_to("loop")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(root / "socket"))
+    for name in ("fifo", "socket", "loop", ""):
+        with raises_problem("source-not-regular"):
+            open_and_close(root / name, root)
+
+
+def test_a_device() -> None:
+    with raises_problem("source-not-regular"):
+        open_and_close("/dev/null", Path("/dev"))
+
+
+def test_unreadable(disk: Path, root: Path) -> None:
+    disk.chmod(0)
+    with unprivileged(), raises_problem("source-unreadable"):
+        open_and_close(disk, root)
+
+
+def test_a_writer_makes_it_busy(disk: Path, root: Path) -> None:
+    with disk.open("ab"), raises_problem("source-busy"):
+        open_and_close(disk, root)
+    assert open_and_close(disk, root) == disk
+
+
+def test_where_a_lease_is_not_permitted_nothing_is_said(disk: Path) -> None:
+    fd = os.open(disk, os.O_RDONLY)
+    owner = disk.stat().st_uid
+    try:
+        with disk.open("ab"), unprivileged():
+            assert written_by_others(fd) is (os.geteuid() == owner)
+    finally:
+        os.close(fd)
+
+
+def test_no_descriptor_is_left_open(disk: Path, root: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with disk.open("ab"), raises_problem("source-busy"):
+        open_and_close(disk, root)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def as_judged(path: Path) -> SourceDisk:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return SourceDisk(path, "", "raw", 512, 7, fingerprint=fingerprint(fd))
+    finally:
+        os.close(fd)
+
+
+def test_judged_gives_the_file(disk: Path) -> None:
+    with judged(as_judged(disk)) as fd:
+        assert os.read(fd, 99) == b"content"
+
+
+def test_another_file_in_its_place(disk: Path) -> None:
+    known = as_judged(disk)
+    times = disk.stat()
+    disk.rename(disk.with_name("old"))
+    disk.write_bytes(b"Content")
+    os.utime(disk, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with raises_problem("source-changed"), judged(known):
+        pass
+
+
+def test_a_link_in_its_place(disk: Path) -> None:
+    known = as_judged(disk)
+    disk.rename(disk.with_name("old"))
+    disk.symlink_to("old")
+    with raises_problem("source-changed"), judged(known):
+        pass
+
+
+def test_a_change_meanwhile_even_if_its_time_is_put_back(disk: Path) -> None:
+    times = disk.stat()
+    with raises_problem("source-changed", "while"), judged(as_judged(disk)):
+        disk.write_bytes(b"CONTENT")
+        os.utime(disk, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_a_change_is_the_cause_of_what_fails_meanwhile(disk: Path) -> None:
+    with raises_problem("source-changed"), judged(as_judged(disk)):
+        disk.write_bytes(b"")
+        raise RuntimeError("the tool stumbled over it")
