@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from hypersdkd.cli.terminal import clean
+from hypersdkd.cli.text import clean
 
 
 def _console(out: TextIO, *, colour: bool) -> Console:

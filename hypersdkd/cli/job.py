@@ -8,7 +8,8 @@ from hypersdkd.cli import exits
 from hypersdkd.cli.connection import connect
 from hypersdkd.cli.progress import job_lines
 from hypersdkd.cli.reply import inner, rows, text, whole
-from hypersdkd.cli.terminal import Terminal, duration
+from hypersdkd.cli.terminal import Terminal
+from hypersdkd.cli.text import duration
 from hypersdkd.client.http import Reply
 from hypersdkd.model.problem import Problem, fail
 

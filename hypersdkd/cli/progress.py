@@ -8,7 +8,8 @@ from typing import Final
 
 from hypersdkd.cli.connection import is_unreachable
 from hypersdkd.cli.reply import inner, rows, text, whole
-from hypersdkd.cli.terminal import Terminal, clean, duration, size
+from hypersdkd.cli.terminal import Terminal
+from hypersdkd.cli.text import clean, duration, size
 from hypersdkd.client.http import Daemon, Reply
 from hypersdkd.model.job import JobState
 from hypersdkd.model.problem import Problem, ProblemError

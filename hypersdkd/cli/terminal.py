@@ -1,66 +1,20 @@
-"""What reaches the user: text made harmless, tables, JSON, and the choice between terminal and pipe.
+"""What reaches the user: lines, tables, JSON, and the choice between terminal and pipe.
 
-Names, messages and log lines come from guests, files and the network. All of them pass :func:`clean`.
+Names, messages and log lines come from guests, files and the network. All of them pass ``text.clean``.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol, TextIO
 
+from hypersdkd.cli.text import clean
 from hypersdkd.model.problem import Problem
 
-#: Characters of one value that are shown; a job's ID has at most 200 bytes, a file name 255.
-LONGEST: Final = 256
-
-#: Whole terminal sequences, so that their parameters vanish with them: CSI, then OSC, DCS, PM, APC and
-#: SOS with their text, then two-character escapes (ECMA-48, sections 5.4 and 5.6).
-_SEQUENCE: Final = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|$)"
-    r"|\x1b[ -/]*[0-~]?"
-)
-
 _COLOURS: Final = {"SUCCESS": "32", "INFO": "36", "WARNING": "33", "ERROR": "31"}
-
-
-def clean(text: object, limit: int = LONGEST) -> str:
-    """``text`` as one harmless line of at most ``limit`` characters.
-
-    Control sequences, control characters, bidirectional controls and lone surrogates are removed, any
-    white space becomes a space. What is cut off is marked by an ellipsis.
-    """
-    # A cheap first cut, generous enough for sequences that will vanish.
-    given = str(text)[: limit * 16]
-    if not given.isprintable():
-        given = _SEQUENCE.sub("", given)
-        given = "".join(char if char.isprintable() else " " if char.isspace() else "" for char in given)
-    if len(given) > limit or len(str(text)) > limit * 16:
-        return given[: limit - 1] + "…"
-    return given
-
-
-def duration(seconds: int) -> str:
-    """Whole seconds as ``59s``, ``1m 30s`` or ``25h 1m``."""
-    minutes, rest = divmod(max(seconds, 0), 60)
-    if not minutes:
-        return f"{rest}s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h {minutes}m" if hours else f"{minutes}m {rest}s"
-
-
-def size(count: int) -> str:
-    """Bytes with a binary unit: ``512 B``, ``1.5 GiB``."""
-    value, unit = float(count), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if value < 1024:
-            break
-        value, unit = value / 1024, larger
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
 
 
 class Board(Protocol):

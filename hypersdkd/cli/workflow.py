@@ -9,7 +9,8 @@ from typing import Final
 from hypersdkd.cli import exits
 from hypersdkd.cli.connection import ask_or_read
 from hypersdkd.cli.reply import inner, rows, text, whole
-from hypersdkd.cli.terminal import Terminal, duration, size
+from hypersdkd.cli.terminal import Terminal
+from hypersdkd.cli.text import duration, size
 from hypersdkd.client.directories import DEFAULT_QUEUES, OfflineQueue
 from hypersdkd.client.http import Daemon, Reply
 
