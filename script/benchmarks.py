@@ -136,9 +136,10 @@ def run_job(daemon: OwnDaemon, name: str, content: bytes) -> dict[str, object]:
     """Drop a manifest and wait for its report; the output is removed."""
     draft = daemon.base / name
     draft.write_bytes(content)
-    subprocess.run(
-        [BIN / "hyperctl", "--url", daemon.url, "manifest", "submit", "--wait", draft], check=True, capture_output=True
-    )
+    command = [BIN / "hyperctl", "--url", daemon.url, "manifest", "submit", "--wait", draft]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        sys.exit(f"bench: {name} did not complete:\n{done.stdout}")
     (path,) = (daemon.queue / "processed").glob("*/*.report.json")
     report: dict[str, object] = json.loads(path.read_text())
     shutil.rmtree(daemon.output)

@@ -55,14 +55,14 @@ def main() -> int:
         (base / "exports").mkdir()
         source = base / "exports/web01.vmdk"
         say(f"A small Linux as a streamOptimized VMDK, below {base}")
-        build_vmdk(source, size_mib=1024, data_mib=192)
+        build_vmdk(source, size_mib=4096, data_mib=512)
         show("qemu-img", "info", source)
         with own_daemon(base, keep=keep) as daemon:
             say(f"The daemon answers at {daemon.url}")
             convert(daemon, source)
-            say("The API, which docs/api.md describes")
-            print(f"$ curl {daemon.url}/api/workflow/status")
-            show(BIN / "hyperctl", "--url", daemon.url, "--json", "workflow", "status")
+            say("How the daemon is; the API, which docs/api.md describes, says the same")
+            show(BIN / "hyperctl", "--url", daemon.url, "workflow", "status")
+            print(f"API: curl {daemon.url}/api/workflow/status")
             if keep:
                 print(f"\nIt goes on: open {daemon.url}/api/workflow/jobs?status=all")
                 print(f"End it by: kill {daemon.process.pid}; rm -r {base}")

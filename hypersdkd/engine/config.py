@@ -34,9 +34,6 @@ DISK_SUFFIXES: Final = (".vmdk", ".ova", ".ovf", ".vhd", ".vhdx", ".raw", ".img"
 #: Entries looked at to tell what a queue holds; enough to judge, and quick in a queue of 100,000.
 LOOK_AT: Final = 1000
 
-#: Sections whose keys take effect at a reload; a change of any other key needs a restart.
-LIVE_KEYS: Final = ("workflow.max_workers", "plugins", "logging.level")
-
 
 def _absolute(value: object) -> Path:
     if not isinstance(value, str | Path) or not str(value):
@@ -321,24 +318,3 @@ def _holds(base_dir: Path) -> Mode | None:
     except OSError:
         return None
     return held
-
-
-def changed_keys(old: Settings, new: Settings) -> tuple[str, ...]:
-    """The keys that differ, as ``section.key``; those not below a :data:`LIVE_KEYS` need a restart."""
-    before, after = _flat(old), _flat(new)
-    return tuple(key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key))
-
-
-def needs_restart(key: str) -> bool:
-    """Whether a change of ``key`` (from :func:`changed_keys`) waits for a restart."""
-    return not any(key == live or key.startswith(live + ".") for live in LIVE_KEYS)
-
-
-def _flat(settings: Settings) -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for name, value in settings.model_dump().items():
-        if isinstance(value, dict):
-            flat.update({f"{name}.{key}": inner for key, inner in value.items()})
-        else:
-            flat[name] = value
-    return flat

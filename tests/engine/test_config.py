@@ -13,9 +13,7 @@ from hypersdkd.engine.config import (
     ConfigInvalidError,
     LoadedConfig,
     Mode,
-    changed_keys,
     load_config,
-    needs_restart,
 )
 from hypersdkd.engine.config_read import describe, read_text
 from hypersdkd.model.problem import ProblemError
@@ -242,15 +240,6 @@ def test_a_plugin_finds_its_own_settings(tmp_path: Path) -> None:
     plugins = load(tmp_path, "plugins: {webhooks: {url: 'http://x', retries: 3}}").settings.plugins
     assert plugins.options("webhooks") == {"url": "http://x", "retries": 3}
     assert plugins.options("other") == {}
-
-
-def test_what_a_reload_can_change(tmp_path: Path) -> None:
-    old = load(tmp_path, "workflow: {max_workers: 2, base_dir: /q}").settings
-    new = load(tmp_path, "workflow: {max_workers: 4, base_dir: /r}\nplugins: {disabled: [status]}").settings
-    keys = changed_keys(old, new)
-    assert keys == ("plugins.disabled", "workflow.base_dir", "workflow.max_workers")
-    assert [key for key in keys if needs_restart(key)] == ["workflow.base_dir"]
-    assert changed_keys(old, old) == ()
 
 
 def test_description_says_each_remedy_once(tmp_path: Path) -> None:
