@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Final, TextIO
 
 from rich import box
 from rich.console import Console
@@ -14,22 +14,35 @@ from rich.text import Text
 
 from hypersdkd.cli.text import clean
 
+#: Cells of this many characters are not worth folding, unless the terminal has fewer columns than the second.
+_SHORT: Final = 12
+_NARROW: Final = 60
+
 
 def _console(out: TextIO, *, colour: bool) -> Console:
     return Console(file=out, force_terminal=True, no_color=not colour, highlight=False, markup=False, emoji=False)
 
 
-def draw_table(out: TextIO, headings: Sequence[str], rows: Sequence[Sequence[str]], *, colour: bool) -> None:
-    """A table as wide as the terminal allows; long cells are folded, so that an ID can be copied whole.
+def draw_table(
+    out: TextIO, headings: Sequence[str], rows: Sequence[Sequence[str]], *, colour: bool, spare: str = ""
+) -> None:
+    """A table as wide as the terminal allows, without the ``spare`` column where that helps.
 
-    The cells are clean already; they are given as ``Text``, so that no markup in them is read.
+    Short cells stay whole where there is room, long ones are folded, so that an ID can be copied. The cells are
+    clean already; they are given as ``Text``, so that no markup in them is read.
     """
+    console = _console(out, colour=colour)
+    columns = list(zip(headings, *rows, strict=True))
+    # A box takes three characters a column, and one.
+    if sum(max(map(len, column)) + 3 for column in columns) + 1 > console.width:
+        columns = [column for column in columns if column[0] != spare]
     table = Table(box=box.ROUNDED, header_style="bold" if colour else "")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
+    for heading, *cells in columns:
+        short = max(map(len, (heading, *cells))) <= _SHORT
+        table.add_column(heading, overflow="fold", no_wrap=short and console.width >= _NARROW)
+    for row in zip(*(cells for _, *cells in columns), strict=True):
         table.add_row(*map(Text, row))
-    _console(out, colour=colour).print(table)
+    console.print(table)
 
 
 class LiveBoard:

@@ -69,14 +69,17 @@ class Terminal:
         """The title of what follows."""
         self.out.write(f"\x1b[1m{clean(text)}\x1b[0m\n" if self.coloured(self.out) else clean(text) + "\n")
 
-    def table(self, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Rows below headings: drawn on a terminal, else in columns that are never cut to a width."""
+    def table(self, headings: Sequence[str], rows: Sequence[Sequence[object]], *, spare: str = "") -> None:
+        """Rows below headings: drawn on a terminal, else in columns that are never cut to a width.
+
+        ``spare`` is the heading of a column that is left out on a terminal too narrow for all.
+        """
         cells = [[clean(cell) for cell in row] for row in rows]
         if self.interactive:
             # rich takes 30 ms to import, and only a terminal needs it.
             from hypersdkd.cli import drawing  # noqa: PLC0415
 
-            drawing.draw_table(self.out, headings, cells, colour=self.coloured(self.out))
+            drawing.draw_table(self.out, headings, cells, colour=self.coloured(self.out), spare=spare)
             return
         widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
         for row in (headings, *cells):

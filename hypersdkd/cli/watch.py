@@ -31,7 +31,7 @@ def watch(arguments: Namespace, terminal: Terminal) -> int:
             else:
                 lines = _lines(reply, away, terminal)
                 if terminal.interactive or lines != before:
-                    board.update([f"{lines[0]}   Updated at {time.strftime('%H:%M:%S')}", *lines[1:]])
+                    board.update([f"Updated at {time.strftime('%H:%M:%S')}", *lines])
                 before = lines
             looks += 1
             if looks == arguments.count:

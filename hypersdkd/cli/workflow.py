@@ -121,7 +121,7 @@ def list_jobs(arguments: Namespace, terminal: Terminal) -> int:
     if jobs:
         terminal.heading("Workflow Jobs")
         headings = ("ID", "Name", "Stage", "Status", "Progress", "Elapsed")
-        terminal.table(headings, [_job_row(job) for job in jobs])
+        terminal.table(headings, [_job_row(job) for job in jobs], spare="Name")
     else:
         terminal.info("No jobs found")
     if len(jobs) < total:
