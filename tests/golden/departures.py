@@ -43,3 +43,49 @@ DEPARTURES: Final[dict[str, str]] = {
     "submit-name-nul": _NAME,
     "submit-name-255": _NAME,
 }
+
+_FILES: Final = "hidden, half-written and linked files, and files without a known suffix, are no jobs"
+_DAYS: Final = "ended jobs of all days are listed"
+
+#: The same for recordings that only the daemon's HTTP, queue or start differ from.
+HTTP_DEPARTURES: Final[dict[str, str]] = {
+    "status-both-queues": _FILES,
+    "status-filled-disk": _FILES,
+    "status-origin-no-cors": "pages of other origins are refused",
+    "jobs-filled-disk-pending": _FILES,
+    "jobs-filled-disk-completed": _DAYS,
+    "jobs-status-twice": _FILES,
+    "jobs-status-traversal": "an unknown status is refused with the words that there are",
+    "jobs-by-id-not-there": "there is such an endpoint",
+    "submit-directory-is-a-file": "the daemon does not start without its queue",
+}
+
+#: Recordings marked ``bug`` that are answered otherwise; the other marked ones hold.
+NOT_COPIED: Final[frozenset[str]] = frozenset(
+    {
+        "status-no-directories",
+        "status-filled-manifest",
+        "jobs-empty-bogus",
+        "jobs-empty-PENDING",
+        "jobs-filled-pending",
+        "jobs-filled-completed",
+        "jobs-filled-failed",
+        "jobs-filled-all",
+        "jobs-filled-cancelled",
+        "jobs-filled-bogus",
+        "jobs-filled-PENDING",
+        "jobs-disk-without-processing",
+        "jobs-limit-ignored",
+        "submit-while-only-disk-queue-exists",
+        "submit-name-empty",
+        "submit-name-dot",
+        "submit-name-newline",
+        "submit-name-slash",
+        "submit-name-traversal",
+        "submit-name-absolute",
+        "submit-same-name-same-second",
+        "submit-number-precision",
+        "submit-foreign-origin",
+        "submit-foreign-host",
+    }
+)
