@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hypersdkd.engine.config import (
     ConfigInvalidError,
@@ -15,7 +12,6 @@ from hypersdkd.engine.config import (
     Mode,
     load_config,
 )
-from hypersdkd.engine.config_read import describe, read_text
 from hypersdkd.model.problem import ProblemError
 
 #: As the first users of the workflow daemon wrote it; it must go on working.
@@ -143,40 +139,6 @@ def test_no_other_address(tmp_path: Path, listen: str) -> None:
     assert set(errors(tmp_path, f"api: {{listen: ['{listen}']}}")) == {"api.listen[0]"}
 
 
-def test_flat_keys_work_and_each_is_warned_of_once(tmp_path: Path) -> None:
-    text = (
-        "cmd: daemon\nmanifest-workflow-mode: true\nmanifest_workflow_dir: /m\nworkflow_mode: true\nworkflow_dir: /w\n"
-    )
-    loaded = load(tmp_path, text + "max_concurrent_jobs: '5'\noutput_dir: /o\ncompress: true\nout_format: raw\n")
-    workflow = loaded.settings.workflow
-    assert (loaded.mode, workflow.base_dir) == ("manifest", Path("/m")), "with both modes on, manifest wins"
-    assert (workflow.max_workers, workflow.outputs) == (5, Path("/o"))
-    assert {warning.code for warning in loaded.warnings} == {"config-deprecated"}
-    assert sorted(warning.path for warning in loaded.warnings) == sorted(
-        [
-            "cmd",
-            "manifest-workflow-mode",
-            "manifest_workflow_dir",
-            "workflow_mode",
-            "workflow_dir",
-            "max_concurrent_jobs",
-            "output_dir",
-            "compress",
-            "out_format",
-        ]
-    )
-
-
-def test_flat_disk_mode(tmp_path: Path) -> None:
-    loaded = load(tmp_path, "command: daemon\nworkflow_mode: true\nworkflow_dir: /w\nmanifest_workflow_dir: /m\n")
-    assert (loaded.mode, loaded.settings.workflow.base_dir) == ("disk", Path("/w"))
-
-
-def test_own_keys_win_over_flat_ones(tmp_path: Path) -> None:
-    loaded = load(tmp_path, "workflow: {max_workers: 7}\nmax_concurrent_jobs: 2\n")
-    assert loaded.settings.workflow.max_workers == 7
-
-
 def test_flat_values_are_judged_as_well(tmp_path: Path) -> None:
     found = errors(tmp_path, "cmd: local\noutput_dir: ./out\nmax_concurrent_jobs: many\n")
     assert set(found) == {"cmd", "workflow.output_dir", "workflow.max_workers"}
@@ -240,18 +202,3 @@ def test_a_plugin_finds_its_own_settings(tmp_path: Path) -> None:
     plugins = load(tmp_path, "plugins: {webhooks: {url: 'http://x', retries: 3}}").settings.plugins
     assert plugins.options("webhooks") == {"url": "http://x", "retries": 3}
     assert plugins.options("other") == {}
-
-
-def test_description_says_each_remedy_once(tmp_path: Path) -> None:
-    with pytest.raises(ConfigInvalidError) as caught:
-        load(tmp_path, "a: 1\nb: 2\n")
-    lines = describe(caught.value.problems).splitlines()
-    assert [line.split(":")[0] for line in lines[:2]] == ["a", "b"]
-    assert len(lines) == 3
-    assert lines[2].startswith("    ")
-
-
-@given(st.binary(max_size=200) | st.text(alphabet="abc:[]{}&*!'\"-, \n", max_size=60).map(os.fsencode))
-def test_no_text_raises_anything_but_problems(text: bytes) -> None:
-    reading = read_text(text, Path("/x"))
-    assert reading.problems or isinstance(reading.values, dict)
