@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -40,23 +40,28 @@ def hypersdkd_steps() -> Sequence[Step]:
 
 def convert_disks(context: StepContext) -> None:
     """Convert all disks, in boot order. Nothing of a failed conversion is left."""
-    outputs = [Path(path) for path in context.guest.outputs]
-    for path in outputs:
+    finals = [Path(path) for path in context.guest.outputs]
+    for path in finals:
         _prepare_place(path)
     context.tool(qemu_img.PROGRAM, qemu_img.version())
     plan = _plan(context)
     total = sum(disk.virtual_size for disk in context.disks)
     done = 0
-    for index, (disk, path) in enumerate(zip(context.disks, outputs, strict=True)):
-        temporary = context.temporary_for(index)
-        with judged(disk) as source_fd, _new_file(temporary) as target_fd:
-            _convert_one(context, disk, source_fd, temporary, target_fd, plan, (done, total))
+    written: list[OutputDisk] = []
+    with ExitStack() as files:
+        for index, (disk, path) in enumerate(zip(context.disks, finals, strict=True)):
+            temporary = context.temporary_for(index)
+            target_fd = files.enter_context(_new_file(temporary))
+            with judged(disk) as source_fd:
+                _convert_one(context, disk, source_fd, temporary, target_fd, plan, (done, total))
             if plan.format == "vmdk":
                 name_extent(target_fd, path.name)
             os.fsync(target_fd)
-        done += disk.virtual_size
-        context.progress(done, total)
-        context.add_output(OutputDisk(temporary, path, plan.format, disk.virtual_size))
+            done += disk.virtual_size
+            context.progress(done, total)
+            written.append(OutputDisk(temporary, path, plan.format, disk.virtual_size))
+    for output in written:
+        context.add_output(output)
 
 
 def _convert_one(

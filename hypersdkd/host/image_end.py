@@ -12,6 +12,9 @@ from hypersdkd.model.problem import ProblemError
 #: Formats whose tables say how long the file must be.
 _SELF_MEASURING: Final = frozenset({"vmdk", "qcow2", "vdi"})
 
+#: Seconds for a look. What takes longer counts as whole: it is judged again, and fully, when it is loaded.
+_SECONDS: Final = 1.0
+
 #: Problems that more bytes may mend.
 _MAY_GROW: Final = frozenset({"image-empty", "image-truncated", "source-changed"})
 
@@ -24,7 +27,7 @@ def incomplete(path: Path) -> str:
     cannot be opened; what is not a regular file counts as whole.
     """
     try:
-        with opened(path) as image:
+        with opened(path, seconds=_SECONDS) as image:
             return _missing_end(image, path.suffix.lower().removeprefix("."))
     except ProblemError as error:
         return error.problem.message if error.problem.code in _MAY_GROW else ""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import os
-import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from hypersdkd.host.files import open_regular
 from hypersdkd.model.problem import Problem, fail
-
-#: How images are opened: never for writing, never through a link, never waiting for a FIFO's writer.
-OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 #: The largest virtual disk that is read, in bytes (64 TiB: twice the largest of VMware's, 62 TiB, rounded down).
 MAX_VIRTUAL_SIZE: Final = 64 << 40
@@ -41,22 +41,28 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An open regular file. ``name`` is only for messages; ``size`` is what it was when it was opened."""
+    """An open regular file. ``name`` is only for messages; ``size`` is what it was when it was opened.
+
+    ``until`` is the monotonic time at which reading gives up: small files can claim millions of tables.
+    """
 
     fd: int
     size: int
     name: str
+    until: float = math.inf
 
     @classmethod
-    def of(cls, fd: int, name: str) -> ImageFile:
-        """Wrap an open descriptor. Raises ``source-not-regular``."""
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise fail("source-not-regular", f"{name} is not a regular file")
-        return cls(fd, status.st_size, name)
+    def of(cls, fd: int, name: str, *, seconds: float = math.inf) -> ImageFile:
+        """Wrap the descriptor of a regular file, to be read for ``seconds`` at most."""
+        return cls(fd, os.fstat(fd).st_size, name, time.monotonic() + seconds)
 
     def read(self, offset: int, length: int, what: str) -> bytes:
-        """Exactly ``length`` bytes, named ``what`` in messages. Raises ``image-truncated`` beyond the end."""
+        """Exactly ``length`` bytes, named ``what`` in messages.
+
+        Raises ``image-truncated`` beyond the end, ``image-limits`` when the time is over.
+        """
+        if time.monotonic() > self.until:
+            raise fail("image-limits", f"{self.name} has more tables than can be read in the time allowed")
         self.must_hold(offset, length, what)
         data = bytearray()
         while len(data) < length:
@@ -84,11 +90,16 @@ class ImageFile:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[ImageFile]:
+def opened(path: Path, *, seconds: float = math.inf) -> Iterator[ImageFile]:
     """Open a file that is ours or in the queue, for looking at it. Raises ``OSError`` and ``source-not-regular``."""
-    fd = os.open(path, OPEN_FLAGS)
     try:
-        yield ImageFile.of(fd, path.name)
+        fd = open_regular(path)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise fail("source-not-regular", f"{path.name} is not a regular file") from error
+        raise
+    try:
+        yield ImageFile.of(fd, path.name, seconds=seconds)
     finally:
         os.close(fd)
 

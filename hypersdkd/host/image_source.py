@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hypersdkd.host.image_file import OPEN_FLAGS
+from hypersdkd.host.files import has_writer, open_regular
 from hypersdkd.model.disk import SourceDisk
 from hypersdkd.model.problem import ProblemError, fail
 
@@ -29,7 +27,7 @@ def judged(disk: SourceDisk) -> Iterator[int]:
     """
     changed = fail("source-changed", f"{disk.path.name} is not what it was when it was loaded")
     try:
-        fd = os.open(disk.path, OPEN_FLAGS)
+        fd = open_regular(disk.path)
     except OSError as error:
         raise changed from error
     try:
@@ -55,34 +53,18 @@ def open_source(path: str, roots: Sequence[Path]) -> tuple[Path, int]:
     if not any(resolved.is_relative_to(root) for root in roots):
         raise _outside(resolved, roots)
     try:
-        fd = os.open(resolved, OPEN_FLAGS)
+        fd = open_regular(resolved)
     except OSError as error:
         raise _unopened(error, shown) from error
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise fail("source-not-regular", f"{shown} is not a regular file")
         if Path(f"/proc/self/fd/{fd}").readlink() != resolved:
             raise fail("source-changed", f"{shown} was moved while it was opened")
-        if written_by_others(fd):
+        if has_writer(fd):
             raise fail("source-busy", f"another process has {shown} open for writing")
     except BaseException:
         os.close(fd)
         raise
     return resolved, fd
-
-
-def written_by_others(fd: int) -> bool:
-    """Whether any process has the file open for writing; ``False`` where the kernel will not tell us.
-
-    A read lease can be had only while nobody writes. It needs the file's owner or CAP_LEASE, and a file
-    system that knows leases.
-    """
-    try:
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except OSError as error:
-        return error.errno == errno.EAGAIN
-    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False
 
 
 def _resolve(path: str, shown: str) -> Path:
@@ -101,7 +83,7 @@ def _unopened(error: OSError, shown: str) -> ProblemError:
         return fail("source-unreadable", f"{shown} may not be read")
     if error.errno == errno.ELOOP:
         return fail("source-not-regular", f"{shown} is a link that leads nowhere")
-    if error.errno == errno.ENXIO:  # a socket, or a device without a driver
+    if error.errno in (errno.EINVAL, errno.ENXIO):  # ENXIO: a socket, or a device without a driver
         return fail("source-not-regular", f"{shown} is not a regular file")
     return fail("source-missing", f"{shown} cannot be opened: {os.strerror(error.errno or 0)}")
 

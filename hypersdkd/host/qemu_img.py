@@ -115,7 +115,7 @@ def version() -> str:
 def zstd_works(directory: Path) -> bool:
     """Whether this qemu-img can compress qcow2 by zstd: an option of its build. ``directory`` is for a trial."""
     trial = directory / "zstd-trial.qcow2"
-    argv = [PROGRAM, "create", "-q", "-f", "qcow2", "-o", "compression_type=zstd", trial, "64K"]
+    argv = [PROGRAM, "create", "-q", "-f", "qcow2", "-o", "compression_type=zstd", str(trial), "64K"]
     done = run(argv, timeout=_LOOK_SECONDS)
     trial.unlink(missing_ok=True)
     return done.returncode == 0

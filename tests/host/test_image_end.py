@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hypersdkd.host import image_end
 from hypersdkd.host.image_end import incomplete
 from tests import images
 
@@ -53,6 +54,13 @@ def test_what_is_bad_but_whole_is_not_incomplete(tmp_path: Path) -> None:
     assert incomplete(tmp_path / "disk.qcow2") == ""
     (tmp_path / "text.vmdk").write_bytes(images.descriptor("monolithicFlat"))
     assert incomplete(tmp_path / "text.vmdk") == ""
+
+
+def test_what_takes_too_long_counts_as_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = images.make(tmp_path / "disk.qcow2")
+    assert incomplete(images.cut(path, path.stat().st_size // 2))
+    monkeypatch.setattr(image_end, "_SECONDS", -1.0)
+    assert incomplete(path) == ""
 
 
 def test_what_is_no_regular_file_is_nothing_to_wait_for(tmp_path: Path) -> None:

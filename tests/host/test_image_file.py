@@ -28,6 +28,12 @@ def test_a_file_that_shrinks_meanwhile(tmp_path: Path) -> None:
             image.read(2, 6, "part")
 
 
+def test_reading_ends_when_its_time_is_over(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"0123456789")
+    with opened(tmp_path / "x", seconds=-1) as image, raises_problem("image-limits", "time"):
+        image.read(0, 1, "part")
+
+
 def test_only_regular_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path / "fifo", Path("/dev/null"), tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hypersdkd.host.image_source import fingerprint, judged, open_source, written_by_others
+from hypersdkd.host.image_source import fingerprint, judged, open_source
 from hypersdkd.model.disk import SourceDisk
 from tests.privileges import unprivileged
 from tests.problems import raises_problem
@@ -102,16 +102,6 @@ def test_a_writer_makes_it_busy(disk: Path, root: Path) -> None:
     with disk.open("ab"), raises_problem("source-busy"):
         open_and_close(disk, root)
     assert open_and_close(disk, root) == disk
-
-
-def test_where_a_lease_is_not_permitted_nothing_is_said(disk: Path) -> None:
-    fd = os.open(disk, os.O_RDONLY)
-    owner = disk.stat().st_uid
-    try:
-        with disk.open("ab"), unprivileged():
-            assert written_by_others(fd) is (os.geteuid() == owner)
-    finally:
-        os.close(fd)
 
 
 def test_no_descriptor_is_left_open(disk: Path, root: Path) -> None:

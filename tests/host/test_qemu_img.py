@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hypersdkd.host import qemu_img
-from hypersdkd.host.image_file import OPEN_FLAGS
+from hypersdkd.host.files import open_regular
 from tests import images
 from tests.problems import raises_problem
 
@@ -37,7 +37,7 @@ def image(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def source(image: Path) -> Iterator[qemu_img.Source]:
-    fd = os.open(image, OPEN_FLAGS)
+    fd = open_regular(image)
     yield qemu_img.Source.of_fd(fd, "qcow2")
     os.close(fd)
 
