@@ -31,6 +31,7 @@ class GuestContext:
         self._stage = ""
         self._stage_started = 0.0
         self._last_progress = 0.0
+        self._complete = False
 
     # -- what a step may see ----------------------------------------------------------------------
 
@@ -72,9 +73,10 @@ class GuestContext:
     def progress(self, done: int, total: int) -> None:
         """Say how far the stage is; most calls say nothing, for there are at most four events a second."""
         clock = time.monotonic()
-        if clock - self._last_progress < _PROGRESS_GAP and done < total:
+        last = done >= total
+        if self._complete or (clock - self._last_progress < _PROGRESS_GAP and not last):
             return
-        self._last_progress = clock
+        self._last_progress, self._complete = clock, last
         elapsed = clock - self._stage_started
         rate = int(done / elapsed) if elapsed > 0 else 0
         self._emit(
@@ -114,7 +116,7 @@ class GuestContext:
         """Events and times from now on are this stage's."""
         self._stage = stage
         self._stage_started = time.monotonic()
-        self._last_progress = 0.0
+        self._last_progress, self._complete = 0.0, False
         self._emit(EventType.STAGE_STARTED)
 
     def end_stage(self) -> None:

@@ -32,8 +32,10 @@ class EventType(StrEnum):
 #: Types after which nothing more comes in an attempt.
 FINAL_EVENTS = frozenset({EventType.FINISHED, EventType.FAILED, EventType.CANCELLED})
 
-#: Types that need not survive a power cut, so their lines are not fsynced.
-VOLATILE_EVENTS = frozenset({EventType.PROGRESS})
+#: Types whose lines are not fsynced one by one: the next change of state makes them durable with it.
+VOLATILE_EVENTS = frozenset(
+    {EventType.PROGRESS, EventType.FINDING, EventType.CHECK, EventType.WARNING, EventType.ARTIFACT}
+)
 
 
 def now() -> str:

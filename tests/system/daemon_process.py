@@ -12,13 +12,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import yaml
 from inotify_simple import INotify, flags
+
+from hypersdkd.client.address import Address
+from hypersdkd.client.http import Daemon
 
 #: Seconds that anything here may take before a test gives up; far above what a slow machine needs.
 PATIENCE = 60.0
@@ -53,8 +56,10 @@ class DaemonProcess:
         mode: str = "manifest",
         workers: int = 2,
         environment: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
         **workflow: object,
     ) -> None:
+        """``prefix`` is a command that starts the daemon, such as ``setpriv``; ``workflow`` are settings of it."""
         self.root = root
         self.base = root / "base"
         self.socket = root / "api.sock"
@@ -63,6 +68,7 @@ class DaemonProcess:
         self.plugins.mkdir(mode=0o755, exist_ok=True)
         self._environment = dict(environment or {})
         self._config = root / "config.yaml"
+        self._command = [*prefix, sys.executable, "-m", "hypersdkd", "--config", str(self._config)]
         self._process: subprocess.Popen[bytes] | None = None
         settings = {
             "mode": mode,
@@ -91,7 +97,7 @@ class DaemonProcess:
             notices.settimeout(0.2)
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "hypersdkd", "--config", str(self._config)],
+                    self._command,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -106,6 +112,24 @@ class DaemonProcess:
                 if self._process.poll() is not None:
                     break
         raise AssertionError(f"the daemon did not become ready: {self.log.read_text()[-2000:]}")
+
+    def refuse(self) -> tuple[int, str]:
+        """Start one that cannot become ready; its exit status and what it said."""
+        done = subprocess.run(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            env={**os.environ, **self._environment},
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    @property
+    def api(self) -> Daemon:
+        """Its API, over the unix socket."""
+        return Daemon(Address(socket=str(self.socket)))
 
     @property
     def pid(self) -> int:
@@ -159,6 +183,11 @@ class DaemonProcess:
         draft = self.root / f"draft-{time.monotonic_ns()}"
         draft.write_bytes(content)
         os.rename(os.fsencode(draft), os.path.join(os.fsencode(self.base / "to_be_processed"), os.fsencode(name)))
+
+    def drop_when_ready(self, name: str, content: bytes) -> None:
+        """As :meth:`drop`, once the drop directory is there."""
+        until((self.base / "to_be_processed").is_dir, self.root)
+        self.drop(name, content)
 
     def ended(self, kind: str = "*") -> dict[str, Path]:
         """Files of ended jobs by name; ``kind`` is ``processed`` or ``failed``."""
