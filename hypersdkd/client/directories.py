@@ -9,16 +9,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
-from hypersdkd.model.job import SIDECAR_SUFFIXES, JobState, JobSummary
+from hypersdkd.model.job import MODE_SUFFIXES, PARTIAL_SUFFIXES, SIDECAR_SUFFIXES, JobState, JobSummary
 
 #: Where the queues of the two modes are unless configured, the Go client's order.
 DEFAULT_QUEUES: Final = (Path("/var/lib/hyper2kvm/manifest-workflow"), Path("/var/lib/hyper2kvm/workflow"))
-
-#: Endings of files that are still being written.
-PARTIAL_SUFFIXES: Final = (".part", ".partial", ".tmp", ".crdownload", "~", ".filepart")
 
 #: Each state's directory; ended jobs are in a directory a day below it.
 _PLACES: Final = (
@@ -88,8 +85,13 @@ class OfflineQueue:
         except OSError:
             return
         for entry in found:
-            if is_job_name(entry.name) and entry.is_file(follow_symlinks=False):
+            wanted = is_job_name(entry.name) and (directory != "to_be_processed" or self._takes(entry.name))
+            if wanted and entry.is_file(follow_symlinks=False):
                 yield entry
+
+    def _takes(self, name: str) -> bool:
+        """Whether a file of this name is for a queue of this mode; other files are never taken."""
+        return PurePosixPath(name.lower()).suffix in MODE_SUFFIXES[self.mode]
 
 
 def find_queues(base: Path | None = None) -> list[OfflineQueue]:

@@ -13,16 +13,8 @@ from typing import Final
 from hypersdkd.host.files import has_writer, open_regular
 from hypersdkd.host.image_end import incomplete
 from hypersdkd.model.document import MAX_BYTES, is_truncated, parse_document
-from hypersdkd.model.job import SIDECAR_SUFFIXES
+from hypersdkd.model.job import MODE_SUFFIXES, PARTIAL_SUFFIXES, SIDECAR_SUFFIXES
 from hypersdkd.model.problem import ProblemError
-
-MANIFEST_SUFFIXES: Final = frozenset({".json", ".yaml", ".yml"})
-
-#: hyper2kvm's suffixes, and qcow2 and vdi. Those without a loader fail with a reason once claimed.
-DISK_SUFFIXES: Final = frozenset({".vmdk", ".ova", ".ovf", ".vhd", ".vhdx", ".raw", ".img", ".ami", ".qcow2", ".vdi"})
-
-#: Names that copying programs use until a file is whole.
-PARTIAL_SUFFIXES: Final = (".part", ".partial", ".tmp", ".crdownload", "~", ".filepart")
 
 #: A JSON text that ends too early may be a writer's pause between two openings: wait this many settle times.
 _PATIENCE: Final = 10
@@ -63,7 +55,7 @@ class Readiness:
     @property
     def suffixes(self) -> frozenset[str]:
         """What the mode takes, in lower case."""
-        return MANIFEST_SUFFIXES if self.mode == "manifest" else DISK_SUFFIXES
+        return MODE_SUFFIXES[self.mode]
 
     def not_for_us(self, name: str) -> str:
         """Why a name is never a job here; empty when it may be one."""

@@ -31,6 +31,16 @@ TRANSITIONS: Final[Mapping[JobState, frozenset[JobState]]] = {
 #: Files that record an outcome beside a job's file; never jobs themselves.
 SIDECAR_SUFFIXES: Final = (".report.json", ".meta.json", ".error.json")
 
+#: Names that copying programs use until a file is whole.
+PARTIAL_SUFFIXES: Final = (".part", ".partial", ".tmp", ".crdownload", "~", ".filepart")
+
+#: What a queue of each mode takes: hyper2kvm's suffixes, and qcow2 and vdi. Those without a loader fail with
+#: a reason once claimed.
+MODE_SUFFIXES: Final[Mapping[str, frozenset[str]]] = {
+    "manifest": frozenset({".json", ".yaml", ".yml"}),
+    "disk": frozenset({".vmdk", ".ova", ".ovf", ".vhd", ".vhdx", ".raw", ".img", ".ami", ".qcow2", ".vdi"}),
+}
+
 
 def stem(job_id: str) -> str:
     """A job's name without its extension, as hyper2kvm writes ``job_id`` and Go's API ``name``."""

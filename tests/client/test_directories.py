@@ -20,6 +20,7 @@ def queue(tmp_path) -> OfflineQueue:
         "to_be_processed/.hidden.json",
         "to_be_processed/half.vmdk.PART",
         "to_be_processed/x~",
+        "to_be_processed/disk.vmdk",
         "to_be_processed/subdir/inner.json",
         "to_be_processed/a.json.error.json",
         "processing/run.json",
@@ -93,10 +94,10 @@ def test_a_queue_that_is_not_there(tmp_path):
 
 def test_names_that_are_not_utf8(tmp_path):
     (tmp_path / "to_be_processed").mkdir()
-    with open(os.path.join(os.fsencode(tmp_path), b"to_be_processed", b"\xff.json"), "w"):
+    with open(os.path.join(os.fsencode(tmp_path), b"to_be_processed", b"\xff.VMDK"), "w"):
         pass
     (row,) = OfflineQueue(tmp_path).jobs()["jobs"]
-    assert row["id"] == "\\xff.json"
+    assert row["id"] == "\\xff.VMDK"
 
 
 def test_which_queues(tmp_path, monkeypatch):
