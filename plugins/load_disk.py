@@ -13,7 +13,7 @@ from hypersdkd.host.image_header import judge
 from hypersdkd.host.image_source import fingerprint, open_source
 from hypersdkd.model.disk import SourceDisk
 from hypersdkd.model.guest import DiskSource
-from hypersdkd.model.problem import fail
+from hypersdkd.model.problem import fail, one_line
 from hypersdkd.spec.hooks import hookimpl
 from hypersdkd.spec.ports import StepContext
 from hypersdkd.spec.types import Loader
@@ -98,7 +98,7 @@ def _digest(context: StepContext, image: ImageFile, promised: str) -> str:
 
 def _tell(context: StepContext, source: DiskSource, facts: ImageFacts, digest: str) -> None:
     fact: dict[str, object] = {
-        "path": source.source_path,
+        "path": one_line(source.source_path),
         "format": facts.format,
         "variant": facts.variant,
         "virtual_size": facts.virtual_size,

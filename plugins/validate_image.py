@@ -13,7 +13,7 @@ from hypersdkd.host.image_file import SECTOR, ImageFile, opened
 from hypersdkd.host.image_header import judge
 from hypersdkd.host.image_source import judged
 from hypersdkd.model.disk import OutputDisk, SourceDisk
-from hypersdkd.model.problem import Problem, ProblemError, fail
+from hypersdkd.model.problem import Problem, ProblemError, fail, one_line
 from hypersdkd.model.stage import Stage
 from hypersdkd.spec.hooks import hookimpl
 from hypersdkd.spec.ports import StepContext
@@ -46,14 +46,16 @@ def validate_outputs(context: StepContext) -> None:
             if context.guest.compare:
                 _compare(context, disk, output, (done, total))
         if context.guest.checksums:
-            context.finding("output-checksum", {"path": str(output.path), "checksum": _digest(output.temporary)})
+            context.finding(
+                "output-checksum", {"path": one_line(str(output.path)), "checksum": _digest(output.temporary)}
+            )
         done += disk.virtual_size
         context.progress(done, total)
 
 
 def _check_least(context: StepContext, disk: SourceDisk, output: OutputDisk) -> None:
     """What is never left out: there is a file, it is of the format, qemu opens it, the size is the source's."""
-    name = output.path.name
+    name = one_line(output.path.name)
     try:
         with opened(output.temporary) as image:
             os.fsync(image.fd)
@@ -75,7 +77,7 @@ def _check_least(context: StepContext, disk: SourceDisk, output: OutputDisk) -> 
 
 
 def _check_structure(context: StepContext, output: OutputDisk) -> None:
-    name = output.path.name
+    name = one_line(output.path.name)
     with opened(output.temporary) as image:
         result = qemu_img.check(qemu_img.Source.of_fd(image.fd, output.format))
     if not result.supported:
@@ -100,7 +102,7 @@ def _compare(context: StepContext, disk: SourceDisk, output: OutputDisk, progres
             timeout=timeout,
             on_percent=on_percent,
         )
-    _result(context, "same-content", not difference, f"{output.path.name}: {difference or 'identical'}")
+    _result(context, "same-content", not difference, f"{one_line(output.path.name)}: {difference or 'identical'}")
 
 
 def _result(context: StepContext, name: str, passed: bool, text: str, *, detail: str = "") -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from hypersdkd.host.files import open_regular
-from hypersdkd.model.problem import Problem, fail
+from hypersdkd.model.problem import Problem, fail, one_line
 
 #: The largest virtual disk that is read, in bytes (64 TiB: twice the largest of VMware's, 62 TiB, rounded down).
 MAX_VIRTUAL_SIZE: Final = 64 << 40
@@ -54,7 +54,7 @@ class ImageFile:
     @classmethod
     def of(cls, fd: int, name: str, *, seconds: float = math.inf) -> ImageFile:
         """Wrap the descriptor of a regular file, to be read for ``seconds`` at most."""
-        return cls(fd, os.fstat(fd).st_size, name, time.monotonic() + seconds)
+        return cls(fd, os.fstat(fd).st_size, one_line(name), time.monotonic() + seconds)
 
     def read(self, offset: int, length: int, what: str) -> bytes:
         """Exactly ``length`` bytes, named ``what`` in messages.

@@ -12,6 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 
+def one_line(text: str) -> str:
+    """``text`` as printable characters on one line; names of files hold newlines, escapes and broken UTF-8."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A thing that went wrong, what it means and what to do.
@@ -68,7 +73,7 @@ class ProblemError(Exception):
 
 def fail(code: str, message: str, *, detail: str = "", remedy: str = "", path: str = "") -> ProblemError:
     """The exception to raise for a permanent problem: ``raise fail("source-missing", ...)``."""
-    return ProblemError(Problem(code, message, detail, remedy, path))
+    return ProblemError(Problem(code, one_line(message), detail, remedy, path))
 
 
 @dataclass(frozen=True, slots=True)

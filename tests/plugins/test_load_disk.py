@@ -69,6 +69,17 @@ def test_the_reference_works_for_any_name(tmp_path: Path, name: bytes) -> None:
     assert qemu_img.info(qemu_img.Source(disk.reference)).virtual_size == 16 * images.MIB
 
 
+def test_a_hostile_name_is_told_harmlessly(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"a\nb\x1b[2J\xff.raw")
+    path.write_bytes(b"x" * 1000)
+    context = loaded(tmp_path, str(path), "raw")
+    assert context.findings[0][1]["path"].endswith(r"a\nb\x1b[2J\udcff.raw")  # type: ignore[index]
+    assert context.warnings[0].message.isprintable()
+    with raises_problem("source-type-mismatch") as caught:
+        loaded(tmp_path, str(path), "qcow2")
+    assert caught[0].message.isprintable()
+
+
 def test_raw_of_an_odd_size(tmp_path: Path) -> None:
     (tmp_path / "disk").write_bytes(b"x" * 100_000)
     context = loaded(tmp_path, tmp_path / "disk", "raw")
