@@ -85,8 +85,9 @@ def until_shown(daemon: DaemonProcess, kind: str, *names: str) -> dict[str, str]
     return entries(daemon, kind)
 
 
-def row(daemon: DaemonProcess, name: str) -> dict:
-    """A job as the API has it."""
+def row(daemon: DaemonProcess, name: str, status: str) -> dict:
+    """A job as the API has it, once it has that status."""
+    until(lambda: daemon.api.job(name)["status"] == status, daemon.base)
     return dict(daemon.api.job(name))
 
 
