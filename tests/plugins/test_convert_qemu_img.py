@@ -169,7 +169,8 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path, source: Path) -> Non
     context = ready(tmp_path, source)
     (tmp_path / "output").mkdir(mode=0o555)
     for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        directory.chmod(directory.stat().st_mode | 0o055)
+        if directory.stat().st_mode & 0o055 != 0o055:
+            directory.chmod(directory.stat().st_mode | 0o055)
     with unprivileged(), raises_problem("output-unwritable"):
         convert_qemu_img.convert_disks(context)
     assert context.left_beside() == []
