@@ -9,6 +9,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import signal
 import stat
 from pathlib import Path
 from typing import Final
@@ -123,6 +124,9 @@ def has_writer(fd: int) -> bool | None:
     Asks for a read lease, which the kernel grants only when there is no writer. It needs the file's owner
     or ``CAP_LEASE``, and a file system with leases.
     """
+    # Whoever opens the file for writing while the lease is held makes the kernel send a signal: SIGIO,
+    # which ends a process, unless another is named. SIGURG does nothing by default.
+    fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
     try:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except BlockingIOError:
