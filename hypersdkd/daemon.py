@@ -47,6 +47,9 @@ EXIT_CONFIG: Final = 78
 #: Seconds between two status texts for systemd.
 _STATUS_INTERVAL: Final = 1.0
 
+#: Seconds between two requests for more time while the daemon drains.
+_DRAIN_STEP: Final = 5.0
+
 
 class Daemon:
     """One queue's daemon. :meth:`run` returns when it has drained."""
@@ -110,7 +113,9 @@ class Daemon:
         seconds = self._config.settings.workflow.drain_seconds
         drain = asyncio.create_task(crew.scheduler.drain(seconds))
         hurry = asyncio.create_task(self._hurry.wait())
-        await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        while not (drain.done() or hurry.done()):
+            self._notifier.extend_timeout(_DRAIN_STEP * 3)
+            await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED, timeout=_DRAIN_STEP)
         if not drain.done():
             drain.cancel()
             await crew.scheduler.drain(0)
@@ -156,7 +161,7 @@ class Daemon:
             disk_thread=disk_thread,
             max_attempts=workflow.max_attempts,
             plugin_directories=tuple(map(str, settings.plugins.dirs)),
-            disabled_plugins=tuple(settings.plugins.disabled),
+            worker_plugins=tuple(plugins.for_workers),
             validate=lambda text, syntax: validate(calls, text, syntax),
             on_event=lambda _job, _event: None,
             on_ended=record_end(index, lambda kind, date: self._layout.base / kind / date),

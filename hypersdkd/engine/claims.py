@@ -112,13 +112,19 @@ class ClaimStore:
         sync_directory(self._jobs)
 
     def all(self) -> Iterator[Claim]:
-        """Every readable claim. Directories without one (a crash right after mkdir) are removed."""
+        """Every readable claim. Directories without one (a crash right after mkdir) are removed.
+
+        One that is there and cannot be read is left alone: what cannot be read now may be read later.
+        """
         for entry in list(os.scandir(self._jobs)):
             claim = self.read(entry.name)
             if claim is not None:
                 yield claim
-            elif not self.file(entry.name).exists():
+            elif entry.is_dir(follow_symlinks=False) and not self._holds_anything(entry.name):
                 self.remove(entry.name)
+
+    def _holds_anything(self, job_id: str) -> bool:
+        return os.path.lexists(self.directory(job_id) / _CLAIM) or os.path.lexists(self.file(job_id))
 
     def ask_cancel(self, job_id: str) -> None:
         """Record that the job shall end; survives a restart."""

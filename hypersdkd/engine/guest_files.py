@@ -29,15 +29,15 @@ MARKER: Final = "HYPERSDKD_GUEST"
 class WorkOrder:
     """All that a worker needs to know: ``guest.json``.
 
-    ``source_roots`` are resolved directories that sources must lie below; ``plugin_directories`` and
-    ``disabled_plugins`` make the worker load what the daemon loaded.
+    ``source_roots`` are resolved directories that sources must lie below; ``plugins``
+    are the names of those to load, which may lie in ``plugin_directories``.
     """
 
     job_id: str
     guest: Guest
     source_roots: tuple[str, ...]
     plugin_directories: tuple[str, ...] = ()
-    disabled_plugins: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
 
     def write(self, directory: Path) -> None:
         """Put the order into the guest's directory, durably."""
@@ -46,7 +46,7 @@ class WorkOrder:
             "guest": self.guest.as_dict(),
             "source_roots": self.source_roots,
             "plugin_directories": self.plugin_directories,
-            "disabled_plugins": self.disabled_plugins,
+            "plugins": self.plugins,
         }
         write_replacing(directory / _ORDER, json.dumps(order, indent=1).encode("ascii"))
 
@@ -59,7 +59,7 @@ class WorkOrder:
             guest=Guest.from_dict(order["guest"]),
             source_roots=tuple(order["source_roots"]),
             plugin_directories=tuple(order["plugin_directories"]),
-            disabled_plugins=tuple(order["disabled_plugins"]),
+            plugins=tuple(order["plugins"]),
         )
 
 

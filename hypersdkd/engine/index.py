@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -51,6 +51,7 @@ class Index:
         self._drop: dict[str, Entry] = {}
         self._verdicts: Counter[Verdict] = Counter()
         self._heap: list[tuple[int, str]] = []
+        self._order: list[tuple[str, Entry]] | None = None
         self._processing: dict[str, int] = {}
         self._ended: dict[Day, dict[str, Ended]] = {}
         self._cancelled: Counter[Day] = Counter()
@@ -75,6 +76,7 @@ class Index:
 
     def set_drop(self, name: str, entry: Entry | None) -> None:
         """Record a judgement; ``None``: the entry is gone."""
+        self._order = None
         before = self._drop.pop(name, None)
         if before is not None:
             self._verdicts[before.verdict] -= 1
@@ -109,10 +111,12 @@ class Index:
         """Files that are for us and cannot be claimed yet."""
         return self._verdicts[Verdict.WAITING]
 
-    def pending_in_order(self) -> list[tuple[str, Entry]]:
+    def pending_in_order(self) -> Sequence[tuple[str, Entry]]:
         """Ready entries in the order of their claims, then the waiting ones."""
-        rows = [(name, entry) for name, entry in self._drop.items() if entry.verdict is not Verdict.IGNORED]
-        return sorted(rows, key=lambda row: (row[1].verdict is Verdict.WAITING, row[1].arrived, row[0]))
+        if self._order is None:
+            rows = [(name, entry) for name, entry in self._drop.items() if entry.verdict is not Verdict.IGNORED]
+            self._order = sorted(rows, key=lambda row: (row[1].verdict is Verdict.WAITING, row[1].arrived, row[0]))
+        return self._order
 
     # -- processing -------------------------------------------------------------------------------
 
@@ -141,15 +145,15 @@ class Index:
     def set_ended(self, day: Day, name: str, row: Ended | None) -> None:
         """A file of an ended job appeared or went away (``None``)."""
         rows = self._ended.setdefault(day, {})
-        before = rows.pop(name, None)
-        if before is not None:
-            self._cancelled[day] -= before.cancelled
+        before = rows.get(name)
+        self._cancelled[day] += (row is not None and row.cancelled) - (before is not None and before.cancelled)
+        if row is not None:  # replaced in one step: the spool's thread may be asking where it is
+            rows[name] = row
+            self._where[name] = day
+        elif before is not None:
+            del rows[name]
             if self._where.get(name) == day:
                 del self._where[name]
-        if row is not None:
-            rows[name] = row
-            self._cancelled[day] += row.cancelled
-            self._where[name] = day
         self._sorted.pop(day, None)
         self.version += 1
 

@@ -99,6 +99,10 @@ class Intake:
         entry = self._index.drop_entry(name)
         return entry is None or entry.verdict is Verdict.IGNORED
 
+    def refuses(self, name: str) -> bool:
+        """Whether a name alone says that it is none of ours."""
+        return bool(self._readiness.not_for_us(name))
+
     # -- what to look at --------------------------------------------------------------------------
 
     def _directories(self) -> Iterable[Path]:

@@ -66,7 +66,7 @@ class Workshop:
     disk_thread: ThreadExecutor
     max_attempts: int
     plugin_directories: tuple[str, ...]
-    disabled_plugins: tuple[str, ...]
+    worker_plugins: tuple[str, ...]
     validate: Callable[[bytes, str], Awaitable[Validation]]
     on_event: Callable[[str, Event], None]
     on_ended: Callable[[Claim], None]
@@ -193,7 +193,7 @@ class JobWork:
             planned.guest,
             tuple(str(root) for root in self._shop.places.source_roots),
             self._shop.plugin_directories,
-            self._shop.disabled_plugins,
+            self._shop.worker_plugins,
         )
         with JournalWriter(directory, planned.guest.name) as journal:
             journal.append(EventType.CLAIMED, "", {"job": self.claim.id})

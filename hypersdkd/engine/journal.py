@@ -5,18 +5,16 @@ The worker writes while it runs; the daemon writes only when no worker holds the
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 
 from hypersdkd.model.event import VOLATILE_EVENTS, Event, EventType, now, read_lines
 
 JOURNAL: Final = "journal.jsonl"
-
-#: Bytes read at a time when following a journal.
-_CHUNK: Final = 1 << 20
 
 
 class JournalWriter:
@@ -36,23 +34,29 @@ class JournalWriter:
     def _mend_tail(self) -> int:
         """Cut off a line that a crash tore, and return the last sequence number."""
         with os.fdopen(os.dup(self._fd), "rb") as file:
-            content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) != len(content):
-            os.ftruncate(self._fd, len(whole))
-        last = 0
-        for event in read_lines(whole.decode("ascii", "replace").splitlines(keepends=True)):
-            last = event.seq
-        return last
+            lines, size = _whole_lines(file)
+        if os.fstat(self._fd).st_size != size:
+            os.ftruncate(self._fd, size)
+        return max((event.seq for event in read_lines(lines)), default=0)
 
     def append(self, type_: EventType, stage: str = "", data: Mapping[str, object] | None = None) -> Event:
-        """Write one event. Raises ``OSError`` when the disk is full."""
+        """Write one event. Raises ``OSError`` when the disk is full; then no part of it stays.
+
+        Raises ``ValueError`` or ``TypeError`` for data that is not JSON.
+        """
+        event = Event(self._seq + 1, type_, now(), self._vm, stage, data or {})
+        self._write(event.to_line().encode("ascii"))
         self._seq += 1
-        event = Event(self._seq, type_, now(), self._vm, stage, data or {})
-        os.write(self._fd, event.to_line().encode("ascii"))
         if type_ not in VOLATILE_EVENTS:
             os.fsync(self._fd)
         return event
+
+    def _write(self, line: bytes) -> None:
+        before = os.fstat(self._fd).st_size
+        written = os.write(self._fd, line)
+        if written != len(line):  # a disk that is nearly full takes a part: the next line must not join it
+            os.ftruncate(self._fd, before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def close(self) -> None:
         """Close the file."""
@@ -76,22 +80,20 @@ class JournalReader:
 
     def read(self) -> Sequence[Event]:
         """The new whole lines. A torn last line is left for later; a journal that is not there is empty."""
-        events: list[Event] = []
         try:
             with self._path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size < self._offset:
-                    self._offset = 0  # a torn tail was mended: nothing whole was lost, but look again
                 file.seek(self._offset)
-                while chunk := file.read(_CHUNK):
-                    whole = chunk[: chunk.rfind(b"\n") + 1]
-                    if not whole:
-                        break
-                    self._offset += len(whole)
-                    file.seek(self._offset)
-                    events.extend(read_lines(whole.decode("ascii", "replace").splitlines(keepends=True)))
+                lines, size = _whole_lines(file)
         except FileNotFoundError:
             return ()
-        return events
+        self._offset += size
+        return list(read_lines(lines))
+
+
+def _whole_lines(file: BinaryIO) -> tuple[Sequence[str], int]:
+    """The lines from here on that have their newline, however long, and their bytes. Nothing else ends a line."""
+    lines = [line for line in file if line.endswith(b"\n")]
+    return [line.decode("ascii", "replace") for line in lines], sum(map(len, lines))
 
 
 def read_journal(guest_directory: Path) -> Sequence[Event]:

@@ -88,7 +88,7 @@ class Pipeline:
                 step.run(self._context)
             except ProblemError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # one that means to end the program ends its guest
                 message = f"plugin {plugin}, step {step.name}: {type(error).__name__}: {error}"
                 raise fail("step-failed", message, detail=traceback.format_exc()) from error
         self._context.end_stage()

@@ -35,6 +35,11 @@ class PluginRecord:
     problem: Problem | None = None
     errors: int = field(default=0)
 
+    @property
+    def usable(self) -> bool:
+        """Whether its declarations and hooks are in use."""
+        return self.state in {PluginState.LOADED, PluginState.FAULTY}
+
     def blame(self, state: PluginState, message: str, detail: str = "") -> None:
         """Record what went wrong."""
         self.state = state

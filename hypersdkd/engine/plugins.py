@@ -50,14 +50,22 @@ class Plugins:
         self._executors: list[Executor] = []
 
     @classmethod
-    def load(cls, directories: Sequence[Path] = (), disabled: Iterable[str] = ()) -> Plugins:
-        """Load every entry point of the group ``hypersdkd``, then every ``*.py`` of the directories."""
+    def load(
+        cls, directories: Sequence[Path] = (), disabled: Iterable[str] = (), only: frozenset[str] | None = None
+    ) -> Plugins:
+        """Load every entry point of the group ``hypersdkd``, then every ``*.py`` of the directories.
+
+        ``only`` names those that are wanted; the others are not even recorded.
+        """
         plugins = cls()
         off = frozenset(disabled)
-        for point in sorted(importlib.metadata.entry_points(group=PROJECT), key=lambda point: point.name):
+        points = [point for point in importlib.metadata.entry_points(group=PROJECT) if _wanted(point.name, only)]
+        for point in sorted(points, key=lambda point: point.name):
             version = point.dist.version if point.dist else ""
             plugins._add(PluginRecord(point.name, point.value, version=version), off, point.load)
         for path in _drop_ins(directories):
+            if not _wanted(path.stem, only):
+                continue
             record = PluginRecord(path.stem, str(path))
             refusal = _unsafe(path)
             if refusal:
@@ -87,6 +95,12 @@ class Plugins:
     def executors(self) -> Sequence[Executor]:
         """All declared executors."""
         return tuple(self._executors)
+
+    @property
+    def for_workers(self) -> Sequence[str]:
+        """Names of the plugins that a worker needs: those that declare loaders or steps."""
+        needed = {"hypersdkd_loaders", "hypersdkd_steps"}
+        return [record.name for record in self.records if record.usable and needed & set(record.hooks)]
 
     def implementations(self, hook: str) -> Sequence[Implementation]:
         """Who implements a hook, in the order of pluggy: the latest registered first, ``tryfirst`` before."""
@@ -139,6 +153,10 @@ class Plugins:
         self._loaders += loaders
         self._steps += [(record.name, step) for step in steps]
         self._executors += executors
+
+
+def _wanted(name: str, only: frozenset[str] | None) -> bool:
+    return only is None or name in only
 
 
 def _check_shape(hook: str, found: pluggy.HookImpl) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hypersdkd.host.files import rename_new
 from hypersdkd.model.disk import OutputDisk
-from hypersdkd.model.problem import ProblemError, fail
+from hypersdkd.model.problem import fail
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +67,12 @@ def recorded(publishing: Mapping[str, object] | None) -> Sequence[Placement]:
 
 
 def publish(placements: Sequence[Placement]) -> None:
-    """Give each output its final name. ``output-exists`` when one is taken; then none of ours stays."""
+    """Give each output its final name. ``output-exists`` when one is taken; after any error none of ours stays."""
     try:
         for place in placements:
             if not place.is_at(place.final):
                 _give_name(place)
-    except ProblemError:
+    except Exception:
         withdraw(placements)
         raise
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import heapq
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from hypersdkd.engine.index import Day, Ended, Index, rfc3339
+from hypersdkd.engine.index import ActiveJob, Day, Ended, Index, rfc3339
 from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.names import file_name_for_display
-from hypersdkd.engine.readiness import Verdict
+from hypersdkd.engine.readiness import Entry, Verdict
 from hypersdkd.model.job import JobState, JobSummary
 from hypersdkd.model.problem import Problem, fail
 from hypersdkd.model.replies import JobPage, JobQuery
@@ -23,8 +25,13 @@ from hypersdkd.model.replies import JobPage, JobQuery
 #: Bytes read of one sidecar; ours stay far below.
 _SIDECAR_LIMIT: Final = 16 << 20
 
-#: A row before its sidecar is read: its key (total order), and what is known.
-_Row = tuple[str, JobSummary]
+
+class _Row(NamedTuple):
+    """A row that costs nothing until it is shown: its key, its name, and how to make the rest."""
+
+    key: str
+    shown: str
+    summary: Callable[[], JobSummary]
 
 
 class Queries:
@@ -36,12 +43,14 @@ class Queries:
 
     async def page(self, query: JobQuery) -> JobPage:
         """One page: pending in claim order, then running, then ended ones, the newest first."""
-        rows = [row for row in self._rows(query) if not query.q or query.q.casefold() in row[1].id.casefold()]
+        part = query.q.casefold()
+        rows = [row for row in self._rows(query) if not part or part in row.shown.casefold()]
         start = _after_cursor(rows, query.cursor)
         chosen = rows[start : start + query.limit]
         more = start + query.limit < len(rows)
-        jobs = await asyncio.to_thread(lambda: tuple(self._complete(row) for _key, row in chosen))
-        return JobPage(jobs, len(rows), _cursor(chosen[-1][0]) if more and chosen else "")
+        known = [row.summary() for row in chosen]
+        jobs = await asyncio.to_thread(lambda: tuple(map(self._complete, known)))
+        return JobPage(jobs, len(rows), _cursor(chosen[-1].key) if more and chosen else "")
 
     def counts(self) -> Mapping[JobState, int]:
         """How many jobs are in each state, of all dates."""
@@ -57,9 +66,7 @@ class Queries:
 
     def ended_summary(self, day: Day, name: str, row: Ended) -> JobSummary:
         """An ended job's row without what its sidecar says."""
-        state = JobState.COMPLETED if day[0] == "processed" else JobState.FAILED
-        state = JobState.CANCELLED if row.cancelled else state
-        return JobSummary(id=name, status=state, date=day[1], finished_at=rfc3339(row.mtime))
+        return JobSummary(id=name, status=_state(day, row), date=day[1], finished_at=rfc3339(row.mtime))
 
     def sidecar(self, day: Day, name: str) -> Mapping[str, object]:
         """What the record beside an ended job says; empty if there is none. Blocks."""
@@ -75,46 +82,28 @@ class Queries:
     def _rows(self, query: JobQuery) -> Iterator[_Row]:
         states = query.states or frozenset(JobState)
         if JobState.PENDING in states and not query.date:
-            yield from self._pending()
+            for name, entry in self._index.pending_in_order():
+                yield _Row(f"1/{name}", file_name_for_display(name), partial(pending_summary, name, entry))
         if JobState.PROCESSING in states and not query.date:
-            yield from self._processing()
+            for job_id, job in list(self._index.active.items()):
+                yield _Row(f"2/{job_id}", job_id, partial(active_summary, job))
+            for name, mtime in sorted(self._index.foreign()):
+                yield _Row(f"2~{name}", file_name_for_display(name), partial(foreign_summary, name, mtime))
         kinds = {"processed"} if JobState.COMPLETED in states else set()
         if states & {JobState.FAILED, JobState.CANCELLED}:
             kinds.add("failed")
-        for day in sorted(self._index.days(), key=lambda day: (day[1], day[0]), reverse=True):
-            if day[0] in kinds and query.date in {"", day[1]}:
-                for name, row in self._index.newest_first(day):
-                    summary = self.ended_summary(day, name, row)
-                    if summary.status in states:
-                        yield f"3{day[1]}{day[0]}/{name}", summary
+        days = [day for day in self._index.days() if day[0] in kinds and query.date in {"", day[1]}]
+        for date in sorted({day[1] for day in days}, reverse=True):
+            yield from self._ended_on([day for day in days if day[1] == date], states)
 
-    def _pending(self) -> Iterator[_Row]:
-        for name, entry in self._index.pending_in_order():
-            stage = "WAITING" if entry.verdict is Verdict.WAITING else "PENDING"
-            row = JobSummary(
-                id=file_name_for_display(name),
-                status=JobState.PENDING,
-                stage=stage,
-                started_at=None,
-                error=entry.reason,
-            )
-            yield f"1/{name}", row
-
-    def _processing(self) -> Iterator[_Row]:
-        for job in self._index.active.values():
-            summary = job.summary()
-            yield f"2/{summary.id}", replace(summary, elapsed_seconds=_since(summary.started_at))
-        for name, mtime in sorted(self._index.foreign()):
-            started = rfc3339(mtime)
-            row = JobSummary(
-                id=file_name_for_display(name),
-                status=JobState.PROCESSING,
-                stage="PROCESSING",
-                started_at=started,
-                elapsed_seconds=_since(started),
-                foreign=True,
-            )
-            yield f"2~{name}", row
+    def _ended_on(self, days: list[Day], states: frozenset[JobState]) -> Iterator[_Row]:
+        """Completed, failed and cancelled jobs of one date, the newest first."""
+        merged = heapq.merge(
+            *(((-row.mtime, name, day, row) for name, row in self._index.newest_first(day)) for day in days)
+        )
+        for _age, name, day, row in merged:
+            if _state(day, row) in states:
+                yield _Row(f"3{day[1]}{day[0]}/{name}", name, partial(self.ended_summary, day, name, row))
 
     def _complete(self, row: JobSummary) -> JobSummary:
         """Fill in what only the sidecar of an ended job knows."""
@@ -122,6 +111,37 @@ class Queries:
             return row
         day = ("processed" if row.status is JobState.COMPLETED else "failed", row.date)
         return with_record(row, self.sidecar(day, row.id))
+
+
+def pending_summary(name: str, entry: Entry) -> JobSummary:
+    """An entry of the drop directory."""
+    stage = "WAITING" if entry.verdict is Verdict.WAITING else "PENDING"
+    return JobSummary(file_name_for_display(name), JobState.PENDING, stage, error=entry.reason)
+
+
+def active_summary(job: ActiveJob) -> JobSummary:
+    """A job that is being worked, as it is now."""
+    summary = job.summary()
+    return replace(summary, elapsed_seconds=_since(summary.started_at))
+
+
+def foreign_summary(name: str, mtime: int) -> JobSummary:
+    """A file in ``processing/`` that another daemon works; ``mtime`` in nanoseconds."""
+    started = rfc3339(mtime)
+    return JobSummary(
+        id=file_name_for_display(name),
+        status=JobState.PROCESSING,
+        stage="PROCESSING",
+        started_at=started,
+        elapsed_seconds=_since(started),
+        foreign=True,
+    )
+
+
+def _state(day: Day, row: Ended) -> JobState:
+    if day[0] == "processed":
+        return JobState.COMPLETED
+    return JobState.CANCELLED if row.cancelled else JobState.FAILED
 
 
 def with_record(row: JobSummary, record: Mapping[str, object]) -> JobSummary:
@@ -190,4 +210,4 @@ def _after_cursor(rows: list[_Row], cursor: str) -> int:
         key = base64.urlsafe_b64decode(cursor).decode("utf-8", "surrogateescape")
     except (binascii.Error, ValueError) as error:
         raise fail("request-invalid", "the cursor is not one that a list gave", path="cursor") from error
-    return next((number + 1 for number, row in enumerate(rows) if row[0] == key), 0)
+    return next((number + 1 for number, row in enumerate(rows) if row.key == key), 0)

@@ -74,7 +74,7 @@ class GuestContext:
         """Say how far the stage is; most calls say nothing, for there are at most four events a second."""
         clock = time.monotonic()
         last = done >= total
-        if self._complete or (clock - self._last_progress < _PROGRESS_GAP and not last):
+        if (last and self._complete) or (not last and clock - self._last_progress < _PROGRESS_GAP):
             return
         self._last_progress, self._complete = clock, last
         elapsed = clock - self._stage_started

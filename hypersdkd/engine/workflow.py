@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import shutil
 import time
 from collections import OrderedDict
@@ -16,13 +17,13 @@ import hypersdkd
 from hypersdkd.engine.claims import Claim, ClaimState
 from hypersdkd.engine.door import Door
 from hypersdkd.engine.hook_calls import HookCalls
-from hypersdkd.engine.index import Index, QueueWindow, today
+from hypersdkd.engine.index import Day, Ended, Index, QueueWindow, today
 from hypersdkd.engine.intake import Intake
 from hypersdkd.engine.job_work import Workshop, log_lines
 from hypersdkd.engine.journal import read_journal
 from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.plugins import Plugins
-from hypersdkd.engine.queries import Queries, problem_of, with_record
+from hypersdkd.engine.queries import Queries, active_summary, foreign_summary, pending_summary, problem_of, with_record
 from hypersdkd.engine.scheduler import Scheduler
 from hypersdkd.engine.validation import validate
 from hypersdkd.host.files import write_replacing
@@ -135,20 +136,17 @@ class WorkflowService:
 
     async def job(self, job_id: str) -> JobDetail:
         """One job in whatever state it is."""
-        work = self._crew.scheduler.job(job_id)
-        if work is not None:
-            guests = tuple(fold.progress() for fold in work.folds())
-            page = await self._crew.queries.page(JobQuery(states=frozenset({JobState.PROCESSING}), limit=1 << 30))
-            summary = next((row for row in page.jobs if row.id == job_id), work.summary())
-            path = self._crew.shop.spool.layout.processing / work.claim.file
-            return _detail(replace(summary, guests=guests), str(path), work.claim, None)
-        pending = self._pending_name(job_id)
-        if pending is not None:
-            entry = self._crew.index.drop_entry(pending)
-            summary = JobSummary(job_id, JobState.PENDING, "PENDING", error=entry.reason if entry else "")
-            path = self._crew.shop.spool.layout.drop / file_name_for_display(pending)
-            return _detail(summary, str(path), self._crew.shop.spool.claims.read(job_id), None)
-        return await asyncio.to_thread(self._ended_or_foreign, job_id)
+        detail = self._running(job_id) or self._in_drop(job_id)
+        if detail is not None:
+            return detail
+        ended = self._find_ended(job_id)
+        if ended is not None:
+            return await asyncio.to_thread(self._ended, job_id, *ended)
+        foreign = dict(self._crew.index.foreign())
+        if job_id in foreign:
+            summary = foreign_summary(job_id, foreign[job_id])
+            return _detail(summary, str(self._crew.shop.spool.layout.processing / job_id), None, None)
+        return await asyncio.to_thread(self._between, job_id)
 
     async def events(self, job_id: str) -> Sequence[Event]:
         """All events of a job that is still on record."""
@@ -171,7 +169,7 @@ class WorkflowService:
         if ended is None:
             await self.job(job_id)
             raise fail("job-state", f"{job_id} has not started yet, so there is no report")
-        record = await asyncio.to_thread(self._crew.queries.sidecar, *ended)
+        record = await asyncio.to_thread(self._crew.queries.sidecar, *ended[:2])
         if not record:
             raise fail("not-found", f"there is no record beside {job_id}")
         return record
@@ -200,7 +198,7 @@ class WorkflowService:
         if ended is None or ended[0][0] != "failed":
             detail = await self.job(job_id)
             raise fail("job-state", f"{job_id} cannot be retried: it is {detail.summary.status.value}")
-        (_kind, date), file = ended
+        (_kind, date), file, _row = ended
         spool = self._crew.shop.spool
         claim = await self._crew.shop.in_disk_thread(lambda: spool.retry(job_id, date, file))
         self._crew.index.set_ended(ended[0], file, None)
@@ -275,27 +273,52 @@ class WorkflowService:
         names = [job_id] if index.drop_entry(job_id) else [n for n, _e in index.pending_in_order() if _shown(n, job_id)]
         return names[0] if names and not self._crew.intake.ignores(names[0]) else None
 
-    def _find_ended(self, job_id: str) -> tuple[tuple[str, str], str] | None:
+    def _find_ended(self, job_id: str) -> tuple[Day, str, Ended] | None:
         claim = self._crew.shop.spool.claims.read(job_id) if _plain(job_id) else None
         file = claim.target if claim is not None and claim.target else job_id
         found = self._crew.queries.find_ended(file)
-        return (found[0], file) if found else None
+        return (found[0], file, found[1]) if found else None
 
-    def _ended_or_foreign(self, job_id: str) -> JobDetail:
-        ended = self._find_ended(job_id)
-        layout = self._crew.shop.spool.layout
-        claim = self._crew.shop.spool.claims.read(job_id) if _plain(job_id) else None
-        if ended is not None:
-            (kind, date), file = ended
-            found = self._crew.queries.find_ended(file)
-            record = self._crew.queries.sidecar((kind, date), file)
-            if found is not None:
-                row = with_record(self._crew.queries.ended_summary(found[0], file, found[1]), record)
-                path = str(layout.base / kind / date / file)
-                return _detail(replace(row, id=job_id), path, claim, record)
-        if job_id in dict(self._crew.index.foreign()):
-            summary = JobSummary(job_id, JobState.PROCESSING, "PROCESSING", foreign=True)
-            return _detail(summary, str(layout.processing / job_id), None, None)
+    def _running(self, job_id: str) -> JobDetail | None:
+        work = self._crew.scheduler.job(job_id)
+        if work is None:
+            return None
+        guests = tuple(fold.progress() for fold in work.folds())
+        path = self._crew.shop.spool.layout.processing / work.claim.file
+        return _detail(replace(active_summary(work), guests=guests), str(path), work.claim, None)
+
+    def _in_drop(self, job_id: str) -> JobDetail | None:
+        name = self._pending_name(job_id)
+        entry = self._crew.index.drop_entry(name) if name is not None else None
+        if name is None or entry is None:
+            return None
+        path = self._crew.shop.spool.layout.drop / file_name_for_display(name)
+        return _detail(pending_summary(name, entry), str(path), self._crew.shop.spool.claims.read(job_id), None)
+
+    def _ended(self, job_id: str, day: Day, file: str, row: Ended) -> JobDetail:
+        record = self._crew.queries.sidecar(day, file)
+        summary = with_record(self._crew.queries.ended_summary(day, file, row), record)
+        path = self._crew.shop.spool.layout.base / day[0] / day[1] / file
+        claim = self._crew.shop.spool.claims.read(job_id)
+        return _detail(replace(summary, id=job_id), str(path), claim, record)
+
+    def _between(self, job_id: str) -> JobDetail:
+        """A job that is just being moved, so that the index does not know it for a moment: ask the disk."""
+        if _plain(job_id):
+            spool = self._crew.shop.spool
+            claim = spool.claims.read(job_id)
+            if claim is not None and claim.state not in {ClaimState.PENDING, ClaimState.FINISHED}:
+                summary = JobSummary(job_id, JobState.PROCESSING, "QUEUED", started_at=claim.claimed_at)
+                return _detail(summary, str(spool.layout.processing / claim.file), claim, None)
+            if os.path.lexists(spool.layout.drop / job_id) and not self._crew.intake.refuses(job_id):
+                summary = JobSummary(job_id, JobState.PENDING, "PENDING")
+                return _detail(summary, str(spool.layout.drop / job_id), claim, None)
+            if claim is not None and claim.target:
+                day = ("processed" if claim.outcome == JobState.COMPLETED.value else "failed", claim.date)
+                path = spool.layout.base / day[0] / day[1] / claim.target
+                if path.exists():
+                    row = Ended(path.stat().st_mtime_ns, claim.outcome == JobState.CANCELLED.value)
+                    return self._ended(job_id, day, claim.target, row)
         raise fail("job-unknown", f"there is no job {job_id}")
 
     async def _guests_of(self, job_id: str) -> Sequence[Path]:

@@ -57,7 +57,12 @@ def _rename_noreplace(source: Path, target: Path) -> None:
         raise OSError(code, os.strerror(code), str(source), None, str(target))
     # File systems without the flag (NFS, some FUSE): a hard link is as atomic and as unwilling to replace.
     # A directory cannot be linked; none is ever moved here.
-    os.link(source, target, follow_symlinks=False)
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        # A kill between the two calls left one file under both names; all else is really taken.
+        if not os.path.samestat(source.lstat(), target.lstat()):
+            raise
     source.unlink()
 
 

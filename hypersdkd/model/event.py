@@ -66,13 +66,19 @@ class Event:
         return {**self.data, **fixed}
 
     def to_line(self) -> str:
-        """One line of JSON with its newline; ASCII, so that no byte of a hostile string is special."""
-        return json.dumps(self.as_dict(), separators=(",", ":")) + "\n"
+        """One line of JSON with its newline; ASCII, so that no byte of a hostile string is special.
+
+        Raises ``ValueError`` or ``TypeError`` for data that JSON does not have (NaN, objects).
+        """
+        return json.dumps(self.as_dict(), separators=(",", ":"), allow_nan=False) + "\n"
 
     @classmethod
     def from_line(cls, line: str) -> Event:
         """Read a line back. Raises ``ValueError`` for anything that is not one whole event."""
-        values = json.loads(line)
+        try:
+            values = json.loads(line)
+        except RecursionError as error:
+            raise ValueError("nested too deep") from error
         if not isinstance(values, dict):
             raise ValueError("not an object")  # noqa: TRY004 - callers test for one kind of error
         try:
@@ -84,7 +90,7 @@ class Event:
                 stage=str(values.pop("stage", "")),
                 data=values,
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(str(error)) from error
 
 

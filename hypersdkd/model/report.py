@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -50,10 +51,8 @@ class GuestFold:
         self.last_seq = event.seq
         self.vm = event.vm or self.vm
         match event.type:
-            case EventType.STARTED:
-                published = self.publishing
+            case EventType.STARTED:  # what was about to be published is not there any more, else it would be
                 self._begin()
-                self.publishing = published
                 self.attempts += 1
                 self.started_at = event.time
             case EventType.RECOVERED:
@@ -169,12 +168,14 @@ def _stage_status(guest: Mapping[str, object], stage: Stage) -> str:
 
 
 def _whole(value: object) -> int | None:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return None
+    return int(value)
 
 
 def _seconds_between(start: str, end: str) -> float | None:
     """Seconds, to the millisecond; ``None`` when either time is missing."""
     try:
         return round((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds(), 3)
-    except ValueError:
+    except (ValueError, TypeError):  # no time, or one with and one without a zone
         return None

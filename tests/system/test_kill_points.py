@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Iterator
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,11 @@ class Scene:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["hypersdkd.daemon"])
 
+    def close(self) -> None:
+        """End the server that daemons are forked from; the library keeps it until the process ends."""
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]
+        resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
+
     def run(self, point: int) -> bool:
         """True when the kill came before the job had ended."""
         name, output = f"point-{point}.json", f"point-{point}.raw"
@@ -137,9 +143,10 @@ class Scene:
 
 
 @pytest.mark.system
-def test_a_daemon_killed_at_each_step_is_taken_up(tmp_path: Path) -> None:
+def test_a_daemon_killed_at_each_step_is_taken_up(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Every step from the claim to the end of the job, one kill each."""
     scene = Scene(tmp_path)
+    request.addfinalizer(scene.close)
     deaths = 0
     for point in range(0, 400, 2):  # what an odd point leaves is what the next even one finds
         if not scene.run(point):
