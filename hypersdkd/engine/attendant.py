@@ -50,6 +50,7 @@ class Attendant:
         self._worker: WorkerHandle | None = None
         self._cancelled = False
         self._leaving = False
+        self._doomed = False
         self._log = structlog.get_logger().bind(job=run.job_id, vm=run.vm)
         self.fold = GuestFold(run.vm)
         self.read()
@@ -99,7 +100,8 @@ class Attendant:
             if self._poisoned():
                 return
             self._worker = await self._executor.start(self._run)
-            await self._heed_cancel()  # it may have been asked while the worker started
+        if self._doomed:  # since before there was a worker to kill
+            await self._worker.kill()
         status = await self._worker.wait()
         self._worker = None
         self.read()
@@ -118,17 +120,18 @@ class Attendant:
     async def cancel(self) -> None:
         """End the guest; :meth:`attend` returns once nothing of it runs."""
         self._cancelled = True
-        await self._heed_cancel()
+        await self._kill()
 
-    async def _heed_cancel(self) -> None:
-        if self._cancelled and self._worker is not None:
+    async def _kill(self) -> None:
+        self._doomed = True
+        if self._worker is not None:
             await self._worker.kill()
 
     async def leave(self, *, kill: bool) -> None:
         """The daemon stops: start nothing more; with ``kill`` end the worker, to be run again next time."""
         self._leaving = True
-        if kill and self._worker is not None:
-            await self._worker.kill()
+        if kill:
+            await self._kill()
 
     # -- outcomes that the daemon decides -----------------------------------------------------------
 

@@ -144,6 +144,8 @@ class Index:
 
     def set_ended(self, day: Day, name: str, row: Ended | None) -> None:
         """A file of an ended job appeared or went away (``None``)."""
+        if row is None and day not in self._ended:
+            return
         rows = self._ended.setdefault(day, {})
         before = rows.get(name)
         self._cancelled[day] += (row is not None and row.cancelled) - (before is not None and before.cancelled)

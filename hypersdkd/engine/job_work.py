@@ -88,6 +88,7 @@ class JobWork:
         self._cancelled = False
         self._leaving = False
         self._hurry = asyncio.Event()
+        self._left = asyncio.Event()
         self._log = structlog.get_logger().bind(job=claim.id)
 
     # -- what others may ask ----------------------------------------------------------------------
@@ -125,6 +126,7 @@ class JobWork:
     async def leave(self, *, kill: bool) -> None:
         """Start no further guest; with ``kill`` end those that run. The job stays in ``processing/``."""
         self._leaving = True
+        self._left.set()
         self._hurry.set()
         await wait_all([asyncio.ensure_future(attendant.leave(kill=kill)) for attendant in self._attendants])
 
@@ -143,11 +145,13 @@ class JobWork:
                     return
             except OSError as error:
                 self._log.error("the queue's storage fails; trying again", error=str(error))
-                await _set_within(self._hurry, _STORAGE_RETRY)
+                await _set_within(self._left, _STORAGE_RETRY)
 
     async def _prepare(self) -> Problem | None:
         """Read and plan the job, unless a former daemon did. The problem that stops the whole job, if any."""
         self._cancelled = self._cancelled or self._shop.spool.claims.cancel_asked(self.claim.id)
+        if self._cancelled and not self._guest_directories():
+            return Problem("cancelled", "the job was cancelled")
         try:
             guests = await self._read()
         except ProblemError as error:
@@ -317,7 +321,7 @@ def log_lines(guest_directory: Path, limit: int) -> Sequence[str]:
 
 def _outcome(folds: Sequence[GuestFold], problem: Problem | None) -> tuple[JobState, Problem | None]:
     if problem is not None:
-        return JobState.FAILED, problem
+        return JobState.CANCELLED if problem.code == "cancelled" else JobState.FAILED, problem
     bad = [fold for fold in folds if fold.state is not JobState.COMPLETED]
     if not bad:
         return JobState.COMPLETED, None

@@ -11,6 +11,9 @@ from typing import Final
 #: Longest ID in bytes; leaves room for ``.report.json`` and a suffix below the 255 bytes of a name.
 MAX_ID_BYTES: Final = 200
 
+#: Longest suffix in bytes that is kept at the end of an ID.
+_MAX_SUFFIX: Final = 16
+
 
 def job_id(name: str, taken: Callable[[str], bool]) -> str:
     """The ID of a job dropped as ``name``: the name itself wherever that can be.
@@ -21,9 +24,11 @@ def job_id(name: str, taken: Callable[[str], bool]) -> str:
     plain = _plain(name)
     if not taken(plain):
         return plain
-    path = PurePosixPath(plain)
-    number = 2
-    while taken(candidate := f"{_cut(path.stem, 16 + len(path.suffix))}-{number}{path.suffix}"):
+    suffix = PurePosixPath(plain).suffix
+    if len(suffix.encode()) > _MAX_SUFFIX:
+        suffix = ""
+    start, number = _cut(plain.removesuffix(suffix), 16 + len(suffix.encode())), 2
+    while taken(candidate := f"{start}-{number}{suffix}"):
         number += 1
     return candidate
 
@@ -34,7 +39,7 @@ def _plain(name: str) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         text = ""
-    if text and text.isprintable() and len(raw) <= MAX_ID_BYTES:
+    if text.strip(".") and text.isprintable() and len(raw) <= MAX_ID_BYTES:
         return text
     suffix = PurePosixPath(name).suffix
     suffix = suffix if suffix.isascii() and suffix.isprintable() and len(suffix) <= 8 else ""

@@ -18,6 +18,7 @@ from hypersdkd.engine.index import ActiveJob, Day, Ended, Index, rfc3339
 from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.readiness import Entry, Verdict
+from hypersdkd.host.files import read_regular
 from hypersdkd.model.job import JobState, JobSummary
 from hypersdkd.model.problem import Problem, fail
 from hypersdkd.model.replies import JobPage, JobQuery
@@ -50,7 +51,7 @@ class Queries:
         more = start + query.limit < len(rows)
         known = [row.summary() for row in chosen]
         jobs = await asyncio.to_thread(lambda: tuple(map(self._complete, known)))
-        return JobPage(jobs, len(rows), _cursor(chosen[-1].key) if more and chosen else "")
+        return JobPage(jobs, len(rows), _cursor(start + query.limit, chosen[-1].key) if more and chosen else "")
 
     def counts(self) -> Mapping[JobState, int]:
         """How many jobs are in each state, of all dates."""
@@ -176,8 +177,7 @@ def problem_of(record: Mapping[str, object]) -> Problem | None:
 
 def _read_json(path: Path) -> Mapping[str, object]:
     try:
-        with path.open("rb") as file:
-            record = json.loads(file.read(_SIDECAR_LIMIT))
+        record = json.loads(read_regular(path, _SIDECAR_LIMIT))
     except (OSError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
@@ -198,16 +198,17 @@ def _between(start: str | None, end: str | None) -> int:
         return 0
 
 
-def _cursor(key: str) -> str:
-    return base64.urlsafe_b64encode(key.encode("utf-8", "surrogateescape")).decode("ascii")
+def _cursor(position: int, key: str) -> str:
+    return base64.urlsafe_b64encode(f"{position}:{key}".encode("utf-8", "surrogateescape")).decode("ascii")
 
 
 def _after_cursor(rows: list[_Row], cursor: str) -> int:
-    """Where the page after ``cursor`` begins: after its row, or at the start of a list that lost it."""
+    """Where the page after ``cursor`` begins: after its row, or where that was in a list that has lost it since."""
     if not cursor:
         return 0
     try:
-        key = base64.urlsafe_b64decode(cursor).decode("utf-8", "surrogateescape")
+        position, _, key = base64.urlsafe_b64decode(cursor).decode("utf-8", "surrogateescape").partition(":")
+        lost_at = max(0, int(position))
     except (binascii.Error, ValueError) as error:
         raise fail("request-invalid", "the cursor is not one that a list gave", path="cursor") from error
-    return next((number + 1 for number, row in enumerate(rows) if row.key == key), 0)
+    return next((number + 1 for number, row in enumerate(rows) if row.key == key), lost_at)

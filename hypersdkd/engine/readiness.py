@@ -94,21 +94,24 @@ class Readiness:
     def _waits_for(self, path: Path, entry: Entry, clock: float) -> str:
         try:
             fd = open_regular(path)
+            try:
+                return self._judge_content(fd, path, entry, clock)
+            finally:
+                os.close(fd)
         except OSError as error:
             if error.errno in {errno.ENOENT, errno.ELOOP, errno.EINVAL}:
                 return "changing"
             return f"cannot be read: {error.strerror}"
-        try:
-            writer = has_writer(fd)
-            if writer:
-                return "another process has it open for writing"
-            whole = entry.moved and writer is False
-            steady = clock - entry.steady_since
-            if self.mode == "manifest":
-                return self._document(fd, path.suffix.lower(), entry.size, whole, steady)
-            return incomplete(path) or ("" if whole else self._settling(steady))
-        finally:
-            os.close(fd)
+
+    def _judge_content(self, fd: int, path: Path, entry: Entry, clock: float) -> str:
+        writer = has_writer(fd)
+        if writer:
+            return "another process has it open for writing"
+        whole = entry.moved and writer is False
+        steady = clock - entry.steady_since
+        if self.mode == "manifest":
+            return self._document(fd, path.suffix.lower(), entry.size, whole, steady)
+        return incomplete(path) or ("" if whole else self._settling(steady))
 
     def _document(self, fd: int, suffix: str, size: int, whole: bool, steady: float) -> str:
         if suffix != ".json" or size > MAX_BYTES:
