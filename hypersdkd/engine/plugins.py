@@ -23,9 +23,10 @@ from hypersdkd.engine.plugin_record import PluginRecord, PluginState
 from hypersdkd.spec.hooks import PROJECT, Hooks
 from hypersdkd.spec.types import Executor, Loader, Step
 
-#: Seconds that a plugin's import may take.
+#: Seconds that a plugin's import may take, and each of its declarations.
 IMPORT_LIMIT: Final = 10.0
 
+_Result = TypeVar("_Result")
 _Declared = TypeVar("_Declared", Loader, Step, Executor)
 
 
@@ -129,7 +130,7 @@ class Plugins:
             module = _within(IMPORT_LIMIT, load)
             self._register(record, module)
         except TimeoutError:
-            record.blame(PluginState.BROKEN, f"its import took longer than {IMPORT_LIMIT:g} s")
+            record.blame(PluginState.BROKEN, f"its import or a declaration took longer than {IMPORT_LIMIT:g} s")
         except BaseException as error:
             record.blame(PluginState.BROKEN, f"{type(error).__name__}: {error}", traceback.format_exc())
         if record.state is PluginState.BROKEN and self._pluggy.has_plugin(record.name):
@@ -170,16 +171,16 @@ def _declared(module: object, hook: str, kind: type[_Declared]) -> list[_Declare
     function = getattr(module, hook, None)
     if function is None:
         return []
-    declarations = list(function())
+    declarations = _within(IMPORT_LIMIT, lambda: list(function()))
     for declaration in declarations:
         if not isinstance(declaration, kind):
             raise TypeError(f"{hook} must return {kind.__name__} declarations, not {type(declaration).__name__}")
     return declarations
 
 
-def _within(seconds: float, call: Callable[[], object]) -> object:
+def _within(seconds: float, call: Callable[[], _Result]) -> _Result:
     """``call()`` in a thread of its own, so that one that never returns does not hold up the start."""
-    outcome: list[object] = []
+    outcome: list[_Result] = []
     failure: list[BaseException] = []
 
     def run() -> None:

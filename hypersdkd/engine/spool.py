@@ -145,6 +145,8 @@ class Spool:
     def retry(self, job: str, date: str, file: str) -> Claim:
         """Put an ended job's file back into the drop directory. The old sidecar goes to the job's directory."""
         claim = self.claims.read(job) or self._adopt_record(job)
+        if claim.state is not ClaimState.FINISHED:  # the record is another daemon's, the ID is in use
+            raise fail("job-state", f"{job} is not an ended job")
         if not (self.layout.failed / date / file).exists():
             raise fail("job-state", f"the file of {job} is not in failed/{date} any more")
         return self._complete_retry(self.claims.advance(claim, ClaimState.RETRYING, date=date, file=file))
@@ -182,6 +184,7 @@ class Spool:
             return None
         if claim.state in {ClaimState.CLAIMING, ClaimState.CLAIMED}:
             if held:
+                self._unlink_claimed(claim)
                 return self._enter_processing(self.claims.advance(claim, ClaimState.CLAIMED))
             return self.claims.advance(claim, ClaimState.ACTIVE)
         if claim.state is ClaimState.RETRYING:
@@ -189,6 +192,13 @@ class Spool:
                 return self._complete_retry(claim)
             return self.claims.read(claim.id)
         return claim
+
+    def _unlink_claimed(self, claim: Claim) -> None:
+        """Where a rename is a link and an unlink, a kill in between left the claimed file in the drop directory too."""
+        dropped = self.layout.drop / (claim.original_name if claim.runs == 1 else claim.file)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(dropped.lstat(), self.claims.file(claim.id).lstat()):
+                dropped.unlink()
 
     def _settle_unclaimed(self, claim: Claim) -> None:
         if claim.runs > 1 and (self.layout.drop / claim.file).exists():
