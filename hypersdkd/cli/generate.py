@@ -37,6 +37,7 @@ def generate(arguments: Namespace, terminal: Terminal) -> int:
     exists = _is_file(source)
     if exists:
         document = _document(_source_type(source), str(Path(source).absolute()), guest_stages=False)
+        document = {"version": document["version"], "name": Path(source).stem, **document}
     else:
         document = _document(_type_by_name(source), source, guest_stages=True)
         terminal.note("WARNING", f"{source} does not exist here; its type is taken from its name")

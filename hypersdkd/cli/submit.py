@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping
+from pathlib import Path
 
 from hypersdkd.cli import exits
 from hypersdkd.cli.connection import connect
@@ -42,7 +43,8 @@ def submit(arguments: Namespace, terminal: Terminal) -> int:
 
 def _submit(daemon: Daemon, manifest: ManifestFile, arguments: Namespace, terminal: Terminal) -> Reply:
     try:
-        reply = daemon.submit_manifest(manifest.text)
+        name = "" if manifest.name == "-" else Path(manifest.name).stem
+        reply = daemon.submit_manifest(manifest.text, name=name)
     except DaemonRefusedError as error:
         if not error.reply.get("errors"):
             raise

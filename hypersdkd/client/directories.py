@@ -90,8 +90,9 @@ class OfflineQueue:
                 yield entry
 
     def _takes(self, name: str) -> bool:
-        """Whether a file of this name is for a queue of this mode; other files are never taken."""
-        return PurePosixPath(name.lower()).suffix in MODE_SUFFIXES[self.mode]
+        """Whether a file of this name may be for this queue. Its name tells only a queue of manifests for certain."""
+        suffix = PurePosixPath(name.lower()).suffix
+        return suffix in MODE_SUFFIXES["manifest"] or (self.mode != "manifest" and suffix in MODE_SUFFIXES["disk"])
 
 
 def find_queues(base: Path | None = None) -> list[OfflineQueue]:

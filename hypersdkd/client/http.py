@@ -94,10 +94,11 @@ class Daemon:
         """Judge a manifest: ``valid``, ``errors``, ``problems``, ``warnings``. Raises when it cannot be read."""
         return self._post("/api/workflow/manifest/validate", text)
 
-    def submit_manifest(self, text: bytes, idempotency_key: str = "") -> Reply:
-        """Put a manifest into the queue: ``job_id``, ``manifest_path``."""
+    def submit_manifest(self, text: bytes, idempotency_key: str = "", name: str = "") -> Reply:
+        """Put a manifest into the queue: ``job_id``, ``manifest_path``. ``name`` is for one that has none."""
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        return self._post("/api/workflow/manifest/submit", text, headers)
+        query = f"?{urlencode({'name': name})}" if name else ""
+        return self._post(f"/api/workflow/manifest/submit{query}", text, headers)
 
     def queue(self) -> Reply:
         """The drop directory: ``pending``, ``waiting``, ``ignored``, ``foreign``, ``counts``."""

@@ -99,12 +99,14 @@ class Queries:
 
     def _ended_on(self, days: list[Day], states: frozenset[JobState]) -> Iterator[_Row]:
         """Completed, failed and cancelled jobs of one date, the newest first."""
-        merged = heapq.merge(
-            *(((-row.mtime, name, day, row) for name, row in self._index.newest_first(day)) for day in days)
-        )
-        for _age, name, day, row in merged:
+        for _age, name, day, row in heapq.merge(*map(self._by_age, days)):
             if _state(day, row) in states:
                 yield _Row(f"3{day[1]}{day[0]}/{name}", name, partial(self.ended_summary, day, name, row))
+
+    def _by_age(self, day: Day) -> Iterator[tuple[int, str, Day, Ended]]:
+        """The records of one directory, the newest first, each with the directory that it is in."""
+        for name, row in self._index.newest_first(day):
+            yield -row.mtime, name, day, row
 
     def _complete(self, row: JobSummary) -> JobSummary:
         """Fill in what only the sidecar of an ended job knows."""

@@ -210,14 +210,17 @@ class WorkflowService:
         """Judge a manifest by every plugin's rules."""
         return await validate(self._crew.calls, text, syntax)
 
-    async def submit(self, text: bytes, syntax: str = "", idempotency_key: str = "") -> Receipt:
+    async def submit(self, text: bytes, syntax: str = "", idempotency_key: str = "", default_name: str = "") -> Receipt:
         """Validate, then hand it to the first plugin that puts it into the queue."""
         if self._crew.mode != "manifest":
             raise fail("manifest-unsupported", "this daemon works a queue of disks", remedy="Set mode: manifest.")
         validation = await self.validate(text, syntax)
         if not validation.valid:
             raise ManifestInvalidError(validation)
-        submission = Submission(text, dict(validation.document), validation.name)
+        document = dict(validation.document)
+        if default_name and not validation.name:
+            document["name"] = default_name
+        submission = Submission(text, document, validation.name or default_name)
         async with self._submitting:
             return await self._once(idempotency_key, text, lambda: self._put(submission))
 

@@ -33,8 +33,11 @@ class Workflow(Protocol):
     async def validate(self, text: bytes, syntax: str = "") -> Validation:
         """Judge a manifest by every plugin's rules."""
 
-    async def submit(self, text: bytes, syntax: str = "", idempotency_key: str = "") -> Receipt:
-        """Validate and put into the queue. ``ManifestInvalidError`` carries the validation."""
+    async def submit(self, text: bytes, syntax: str = "", idempotency_key: str = "", default_name: str = "") -> Receipt:
+        """Validate and put into the queue. ``ManifestInvalidError`` carries the validation.
+
+        ``default_name`` becomes the manifest's ``name`` where it has none.
+        """
 
     async def cancel(self, job_id: str) -> None:
         """Ask for a job's end; it is ``cancelled`` once nothing of it runs any more."""

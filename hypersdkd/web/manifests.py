@@ -44,7 +44,7 @@ async def submit_manifest(workflow: Workflow, request: web.Request) -> web.Respo
     except ProblemError as error:
         return _refusal(error.problem.message, (error.problem,))
     try:
-        receipt = await workflow.submit(body, idempotency_key=key)
+        receipt = await workflow.submit(body, idempotency_key=key, default_name=request.query.get("name", ""))
     except ManifestInvalidError as error:
         return _refusal(submit_phrase(error.problem), error.validation.problems)
     except ProblemError as error:

@@ -67,9 +67,9 @@ class RealRules(FakeWorkflow):
         self.validation = read_manifest(text, syntax)
         return await super().validate(text, syntax)
 
-    async def submit(self, text: bytes, syntax: str = "", idempotency_key: str = "") -> Receipt:
+    async def submit(self, text: bytes, syntax: str = "", idempotency_key: str = "", default_name: str = "") -> Receipt:
         self.validation = read_manifest(text, syntax)
-        await super().submit(text, syntax, idempotency_key)
+        await super().submit(text, syntax, idempotency_key, default_name)
         return self.receipt
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from hypersdkd.web import app
 from hypersdkd.web.app import Server, make_app, serve
 from tests.web.fake import FakeWorkflow
 
@@ -16,7 +17,8 @@ def workflow() -> FakeWorkflow:
 
 
 @pytest.fixture
-async def server(workflow: FakeWorkflow, tmp_path) -> AsyncIterator[Server]:
+async def server(workflow: FakeWorkflow, tmp_path, monkeypatch) -> AsyncIterator[Server]:
+    monkeypatch.setattr(app, "LINGER_SECONDS", 0.05)  # a refused body that never comes is waited for
     running = await serve(make_app(workflow), listen=["127.0.0.1:0"], socket_path=tmp_path / "api.sock")
     yield running
     await running.stop()

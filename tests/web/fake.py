@@ -92,8 +92,8 @@ class FakeWorkflow:
         self._called("validate", text, syntax)
         return self.validation
 
-    async def submit(self, text: bytes, syntax: str = "", idempotency_key: str = "") -> Receipt:
-        self._called("submit", text, syntax, idempotency_key)
+    async def submit(self, text: bytes, syntax: str = "", idempotency_key: str = "", default_name: str = "") -> Receipt:
+        self._called("submit", text, syntax, idempotency_key, *filter(None, [default_name]))
         if not self.validation.valid:
             raise ManifestInvalidError(self.validation)
         return Receipt("/q/to_be_processed/web01.json", "web01.json")

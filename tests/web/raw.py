@@ -36,7 +36,9 @@ async def ask(
     lines = [f"{method} {path} HTTP/1.1", *(f"{key}: {value}" for key, value in fields.items() if value is not None)]
     writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + (body or b""))
     try:
-        return await read_reply(reader, bodiless=method == "HEAD")
+        reply = await read_reply(reader, bodiless=method == "HEAD")
+        await reader.read()  # until the server has closed: nothing of the request is left there
+        return reply
     finally:
         writer.close()
         await writer.wait_closed()
