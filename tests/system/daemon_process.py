@@ -68,6 +68,7 @@ class DaemonProcess:
         self.plugins.mkdir(mode=0o755, exist_ok=True)
         self._environment = dict(environment or {})
         self._config = root / "config.yaml"
+        self.prefix = tuple(prefix)
         self._command = [*prefix, sys.executable, "-m", "hypersdkd", "--config", str(self._config)]
         self._process: subprocess.Popen[bytes] | None = None
         settings = {

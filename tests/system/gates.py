@@ -41,6 +41,10 @@ class Gates:
         """Processes that have come to the gate."""
         return [int(path.read_text() or 0) for path in self._gates.glob(f"{command}.*.reached")]
 
+    def shut_now(self) -> list[str]:
+        """Commands whose gates are shut."""
+        return [path.name for path in self._gates.iterdir() if path.is_fifo()]
+
     def until_waiting(self, command: str, count: int = 1) -> list[int]:
         """Wait until ``count`` of them are there; their IDs."""
         until(lambda: len(self.waiting(command)) >= count, self._gates)

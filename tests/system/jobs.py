@@ -10,6 +10,7 @@ from pathlib import Path
 
 from inotify_simple import INotify, flags
 
+from tests.records import read_record
 from tests.system.daemon_process import DaemonProcess, until
 
 _SIDECARS = (".report.json", ".meta.json", ".error.json")
@@ -59,7 +60,7 @@ def outcome(daemon: DaemonProcess, name: str) -> Outcome:
     file = daemon.ended()[name]
     found = [Path(f"{file}{suffix}") for suffix in _SIDECARS if Path(f"{file}{suffix}").exists()]
     assert len(found) == 1, found
-    return Outcome(file.parent.parent.name, file, json.loads(found[0].read_text()))
+    return Outcome(file.parent.parent.name, file, read_record(found[0]))
 
 
 def run(daemon: DaemonProcess, name: str, content: bytes) -> Outcome:
