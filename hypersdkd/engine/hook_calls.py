@@ -19,6 +19,13 @@ from hypersdkd.model.problem import ProblemError
 #: Seconds that one hook call may take.
 CALL_LIMIT: Final = 10.0
 
+#: Seconds for hooks that only tell what is known: somebody waits for their answer within a second.
+LOOK_LIMIT: Final = 0.5
+_LOOKS: Final = frozenset({"hypersdkd_status", "hypersdkd_inspect_queue"})
+
+#: Pieces in which a limit is waited for, so that a stall of the whole process is not taken for a plugin's.
+_PIECES: Final = 5
+
 _Task = tuple[Callable[[], object], "asyncio.Future[object]", asyncio.AbstractEventLoop]
 
 
@@ -80,7 +87,8 @@ class HookCalls:
 
     async def each(self, hook: str, **arguments: object) -> Sequence[tuple[PluginRecord, object]]:
         """Every implementation's result, in pluggy's order. One that fails is blamed and left out."""
-        called = [(found, self._call(found, arguments)) for found in self._plugins.implementations(hook)]
+        limit = self._limit_of(hook)
+        called = [(found, self._call(found, arguments, limit)) for found in self._plugins.implementations(hook)]
         results = await asyncio.gather(*(call for _found, call in called), return_exceptions=True)
         return [(found.record, result) for (found, _), result in zip(called, results, strict=True) if _usable(result)]
 
@@ -91,7 +99,7 @@ class HookCalls:
         """
         for found in self._plugins.implementations(hook):
             try:
-                result = await self._call(found, arguments)
+                result = await self._call(found, arguments, self._limit_of(hook))
             except _FaultyPluginError:
                 continue
             if result is not None:
@@ -103,7 +111,10 @@ class HookCalls:
         for thread in self._threads.values():
             thread.close()
 
-    async def _call(self, found: Implementation, arguments: dict[str, object]) -> object:
+    def _limit_of(self, hook: str) -> float:
+        return min(self._limit, LOOK_LIMIT) if hook in _LOOKS else self._limit
+
+    async def _call(self, found: Implementation, arguments: dict[str, object], limit: float) -> object:
         record = found.record
         thread = self._threads.get(record.name)
         if thread is None:
@@ -112,16 +123,25 @@ class HookCalls:
             raise _FaultyPluginError(record.name)
         future = thread.submit(lambda: found.call(*(arguments[name] for name in found.arguments)))
         try:
-            return await asyncio.wait_for(asyncio.shield(future), self._limit)
+            return await _within(future, limit)
         except TimeoutError:
             thread.busy = True
             future.add_done_callback(lambda done: _came_back(thread, done))
-            record.blame(PluginState.FAULTY, f"a hook did not return within {self._limit:g} s")
+            record.blame(PluginState.FAULTY, f"a hook did not return within {limit:g} s")
         except ProblemError:
             raise
         except Exception as error:
             record.blame(PluginState.FAULTY, f"{type(error).__name__}: {error}", traceback.format_exc())
         raise _FaultyPluginError(record.name)
+
+
+async def _within(future: asyncio.Future[object], limit: float) -> object:
+    """The result; raises ``TimeoutError`` after ``limit`` seconds and leaves the call to itself."""
+    for _ in range(_PIECES):
+        await asyncio.wait({future}, timeout=limit / _PIECES)
+        if future.done():
+            return future.result()
+    raise TimeoutError
 
 
 class _FaultyPluginError(Exception):

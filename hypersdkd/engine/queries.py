@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -44,14 +45,31 @@ class Queries:
 
     async def page(self, query: JobQuery) -> JobPage:
         """One page: pending in claim order, then running, then ended ones, the newest first."""
+        position, key = _place_of(query.cursor)
         part = query.q.casefold()
-        rows = [row for row in self._rows(query) if not part or part in row.shown.casefold()]
-        start = _after_cursor(rows, query.cursor)
-        chosen = rows[start : start + query.limit]
-        more = start + query.limit < len(rows)
+        if not part and not key:  # the common case: a first page, of which nothing beyond its end is looked at
+            rows = list(islice(self._rows(query), query.limit + 1))
+            start, total = 0, self._total(query)
+        else:
+            rows = [row for row in self._rows(query) if part in row.shown.casefold()]
+            # after its row, or where that was in a list that has lost it since
+            start = next((number + 1 for number, row in enumerate(rows) if row.key == key), position)
+            total = len(rows)
+        end = start + query.limit
+        chosen = rows[start:end]
         known = [row.summary() for row in chosen]
         jobs = await asyncio.to_thread(lambda: tuple(map(self._complete, known)))
-        return JobPage(jobs, len(rows), _cursor(start + query.limit, chosen[-1].key) if more and chosen else "")
+        return JobPage(jobs, total, _cursor(end, chosen[-1].key) if chosen and end < len(rows) else "")
+
+    def _total(self, query: JobQuery) -> int:
+        """How many rows match a query without ``q``, without making any."""
+        states = query.states or frozenset(JobState)
+        now = {JobState.PENDING: self._index.queue_depth, JobState.PROCESSING: self._index.processing_count}
+        total = 0 if query.date else sum(count() for state, count in now.items() if state in states)
+        for state in states - now.keys():
+            count_on = partial(self._index.count_ended, state)
+            total += count_on(query.date) if query.date else self._index.total_ended(state)
+        return total
 
     def counts(self) -> Mapping[JobState, int]:
         """How many jobs are in each state, of all dates."""
@@ -204,13 +222,10 @@ def _cursor(position: int, key: str) -> str:
     return base64.urlsafe_b64encode(f"{position}:{key}".encode("utf-8", "surrogateescape")).decode("ascii")
 
 
-def _after_cursor(rows: list[_Row], cursor: str) -> int:
-    """Where the page after ``cursor`` begins: after its row, or where that was in a list that has lost it since."""
-    if not cursor:
-        return 0
+def _place_of(cursor: str) -> tuple[int, str]:
+    """The position after a cursor's row, and the row's key; 0 and nothing without a cursor."""
     try:
         position, _, key = base64.urlsafe_b64decode(cursor).decode("utf-8", "surrogateescape").partition(":")
-        lost_at = max(0, int(position))
+        return max(0, int(position or 0)), key
     except (binascii.Error, ValueError) as error:
         raise fail("request-invalid", "the cursor is not one that a list gave", path="cursor") from error
-    return next((number + 1 for number, row in enumerate(rows) if row.key == key), lost_at)
