@@ -14,6 +14,11 @@ import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import settings
+
+# A machine that does other things too makes single examples slow; that is no failure.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 
 def open_descriptors() -> dict[int, str]:
