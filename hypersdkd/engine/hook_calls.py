@@ -9,12 +9,13 @@ import asyncio
 import queue
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from hypersdkd.engine.plugin_record import PluginRecord, PluginState
 from hypersdkd.engine.plugins import Implementation, Plugins
 from hypersdkd.model.problem import ProblemError
+from hypersdkd.model.replies import QueueInspection, Receipt, Validation
 
 #: Seconds that one hook call may take.
 CALL_LIMIT: Final = 10.0
@@ -22,6 +23,14 @@ CALL_LIMIT: Final = 10.0
 #: Seconds for hooks that only tell what is known: somebody waits for their answer within a second.
 LOOK_LIMIT: Final = 0.5
 _LOOKS: Final = frozenset({"hypersdkd_status", "hypersdkd_inspect_queue"})
+
+#: What each hook must return if it returns anything.
+_ANSWERS: Final[Mapping[str, type]] = {
+    "hypersdkd_status": Mapping,
+    "hypersdkd_inspect_queue": QueueInspection,
+    "hypersdkd_validate_manifest": Validation,
+    "hypersdkd_submit_manifest": Receipt,
+}
 
 #: Pieces in which a limit is waited for, so that a stall of the whole process is not taken for a plugin's.
 _PIECES: Final = 5
@@ -86,20 +95,22 @@ class HookCalls:
         self._threads: dict[str, _PluginThread] = {}
 
     async def each(self, hook: str, **arguments: object) -> Sequence[tuple[PluginRecord, object]]:
-        """Every implementation's result, in pluggy's order. One that fails is blamed and left out."""
-        limit = self._limit_of(hook)
-        called = [(found, self._call(found, arguments, limit)) for found in self._plugins.implementations(hook)]
+        """Every implementation's result, in pluggy's order. One that fails is blamed and left out.
+
+        A ``ProblemError`` is an answer and is raised, but for hooks that only tell what is known.
+        """
+        called = [(found, self._call(hook, found, arguments)) for found in self._plugins.implementations(hook)]
         results = await asyncio.gather(*(call for _found, call in called), return_exceptions=True)
         return [(found.record, result) for (found, _), result in zip(called, results, strict=True) if _usable(result)]
 
     async def first(self, hook: str, **arguments: object) -> object | None:
         """The first result that is not ``None``, each implementation asked in turn.
 
-        A ``ProblemError`` is an answer and is raised; anything else that a plugin raises is its own fault.
+        A ``ProblemError`` is as in :meth:`each`; anything else that a plugin raises is its own fault.
         """
         for found in self._plugins.implementations(hook):
             try:
-                result = await self._call(found, arguments, self._limit_of(hook))
+                result = await self._call(hook, found, arguments)
             except _FaultyPluginError:
                 continue
             if result is not None:
@@ -111,10 +122,8 @@ class HookCalls:
         for thread in self._threads.values():
             thread.close()
 
-    def _limit_of(self, hook: str) -> float:
-        return min(self._limit, LOOK_LIMIT) if hook in _LOOKS else self._limit
-
-    async def _call(self, found: Implementation, arguments: dict[str, object], limit: float) -> object:
+    async def _call(self, hook: str, found: Implementation, arguments: dict[str, object]) -> object:
+        limit = min(self._limit, LOOK_LIMIT) if hook in _LOOKS else self._limit
         record = found.record
         thread = self._threads.get(record.name)
         if thread is None:
@@ -122,26 +131,33 @@ class HookCalls:
         if thread.busy:
             raise _FaultyPluginError(record.name)
         future = thread.submit(lambda: found.call(*(arguments[name] for name in found.arguments)))
-        try:
-            return await _within(future, limit)
-        except TimeoutError:
+        if not await _done_within(future, limit):
             thread.busy = True
             future.add_done_callback(lambda done: _came_back(thread, done))
             record.blame(PluginState.FAULTY, f"a hook did not return within {limit:g} s")
-        except ProblemError:
-            raise
+            raise _FaultyPluginError(record.name)
+        try:
+            return _checked(hook, future.result())
         except Exception as error:
+            if isinstance(error, ProblemError) and hook not in _LOOKS:
+                raise
             record.blame(PluginState.FAULTY, f"{type(error).__name__}: {error}", traceback.format_exc())
-        raise _FaultyPluginError(record.name)
+            raise _FaultyPluginError(record.name) from error
 
 
-async def _within(future: asyncio.Future[object], limit: float) -> object:
-    """The result; raises ``TimeoutError`` after ``limit`` seconds and leaves the call to itself."""
+async def _done_within(future: asyncio.Future[object], limit: float) -> bool:
+    """Whether the call returns within ``limit`` seconds; if not, it is left to itself."""
     for _ in range(_PIECES):
         await asyncio.wait({future}, timeout=limit / _PIECES)
         if future.done():
-            return future.result()
-    raise TimeoutError
+            return True
+    return False
+
+
+def _checked(hook: str, result: object) -> object:
+    if result is None or isinstance(result, _ANSWERS[hook]):
+        return result
+    raise TypeError(f"{hook} must return a {_ANSWERS[hook].__name__}, not {type(result).__name__}")
 
 
 class _FaultyPluginError(Exception):
