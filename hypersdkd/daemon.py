@@ -71,11 +71,11 @@ class Daemon:
             stack.callback(os.close, self._layout.lock())
             self._layout.clear_scratch()
             crew = self._build(stack)
-            await crew.intake.start()
-            await crew.scheduler.recover()
             service = WorkflowService(crew)
             if service.paused:
                 crew.shop.slots.shut()
+            await crew.intake.start()
+            await crew.scheduler.recover()
             api = self._config.settings.api
             server = await serve(make_app(service), listen=api.listen, socket_path=api.socket)
             stack.push_async_callback(server.stop)

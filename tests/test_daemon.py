@@ -1,0 +1,165 @@
+"""The composition root: starts, says so, refuses what cannot work, and stops clean."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from hypersdkd.daemon import EXIT_CONFIG, Daemon, main
+from hypersdkd.engine.config import LoadedConfig, load_config
+from hypersdkd.model.problem import ProblemError
+
+
+def configure(root: Path, **sections: object) -> Path:
+    """A configuration of its own queue, on a free port."""
+    settings = {
+        "mode": "manifest",
+        "workflow": {"base_dir": str(root / "queue"), "poll_interval": 0.1},
+        "api": {"listen": ["127.0.0.1:0"]},
+        "plugins": {"dirs": []},
+        **sections,
+    }
+    path = root / "config.yaml"
+    path.write_text(json.dumps(settings))
+    return path
+
+
+def loaded(root: Path, **sections: object) -> LoadedConfig:
+    return load_config(configure(root, **sections))
+
+
+async def started(daemon: Daemon) -> asyncio.Task[None]:
+    """The daemon, ready; its task ends when it is stopped."""
+    ready = asyncio.Event()
+    running = asyncio.create_task(daemon.run(ready.set))
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if running.done():
+        running.result()
+    return running
+
+
+async def test_it_makes_its_queue_serves_and_stops(tmp_path: Path) -> None:
+    daemon = Daemon(loaded(tmp_path))
+    running = await started(daemon)
+    assert {entry.name for entry in (tmp_path / "queue").iterdir()} >= {"to_be_processed", "processing", "processed"}
+    host, port = daemon.addresses[0].removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert b"200 OK" in await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    daemon.stop()
+    await running
+
+
+async def test_systemd_hears_ready_status_watchdog_and_stopping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+        notices.bind(str(tmp_path / "notify"))
+        notices.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "2000000")
+        monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+        daemon = Daemon(loaded(tmp_path))
+        running = await started(daemon)
+        heard = b""
+        while not (b"WATCHDOG=1" in heard and b"STATUS=0 running, 0 queued" in heard):
+            heard += await asyncio.to_thread(notices.recv, 4096) + b"\n"
+        assert heard.startswith(b"READY=1")
+        daemon.stop()
+        await running
+        while b"STOPPING=1" not in heard:
+            heard += notices.recv(4096) + b"\n"
+
+
+async def test_a_stalled_scheduler_is_not_alive_for_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hypersdkd import daemon as module
+    from hypersdkd.engine.scheduler import Scheduler
+
+    async def stuck(self: Scheduler) -> None:
+        self.last_round = time.monotonic() - 60
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Scheduler, "run", stuck)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+        notices.bind(str(tmp_path / "notify"))
+        notices.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+        monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+        daemon = module.Daemon(loaded(tmp_path))
+        running = await started(daemon)
+        heard: list[bytes] = []
+        while sum(b"the scheduler has made no progress" in text for text in heard) < 2:
+            heard.append(await asyncio.to_thread(notices.recv, 4096))
+        assert not any(b"WATCHDOG=1" in text for text in heard)
+        daemon.stop()
+        daemon.stop()
+        await running
+
+
+async def test_a_second_daemon_is_refused(tmp_path: Path) -> None:
+    first = Daemon(loaded(tmp_path))
+    running = await started(first)
+    with pytest.raises(ProblemError) as refused:
+        await Daemon(loaded(tmp_path)).run()
+    assert refused.value.problem.code == "queue-locked"
+    first.stop()
+    await running
+
+
+@pytest.mark.parametrize(
+    ("sections", "code"),
+    [
+        ({"executor": "teleport"}, "config-invalid"),
+        ({"plugins": {"dirs": [], "disabled": ["executor_local"]}}, "config-invalid"),
+        ({"workflow": {"base_dir": "/proc/no/queue"}}, "queue-unusable"),
+    ],
+)
+async def test_it_does_not_start_on_what_cannot_work(tmp_path: Path, sections: dict[str, object], code: str) -> None:
+    with pytest.raises(ProblemError) as refused:
+        await Daemon(loaded(tmp_path, **sections)).run()
+    assert refused.value.problem.code == code
+
+
+async def test_a_pause_is_kept_over_a_restart(tmp_path: Path) -> None:
+    mark = tmp_path / "queue" / ".hypersdkd" / "paused"
+    mark.parent.mkdir(parents=True)
+    mark.touch()
+    daemon = Daemon(loaded(tmp_path))
+    running = await started(daemon)
+    (tmp_path / "queue" / "to_be_processed" / "a.json").write_text("{}")
+    host, port = daemon.addresses[0].removeprefix("http://").split(":")
+    body = b""
+    while b'"queue_depth": 1' not in body.replace(b'":1', b'": 1'):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /api/workflow/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        body = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    assert os.listdir(tmp_path / "queue" / "processing") == []
+    daemon.stop()
+    await running
+
+
+def test_the_configuration_can_be_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = configure(tmp_path)
+    assert main(["--config", str(path), "--check-config"]) == 0
+    assert "manifest mode (set in the configuration)" in capsys.readouterr().out
+
+
+def test_every_error_of_a_bad_configuration_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = configure(tmp_path, workflow={"base_dir": "relative", "max_worker": 3})
+    assert main(["--config", str(path), "--check-config"]) == EXIT_CONFIG
+    said = capsys.readouterr().err
+    assert "base_dir" in said
+    assert "max_workers" in said, "it says what was meant"
