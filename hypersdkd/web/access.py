@@ -20,7 +20,8 @@ from hypersdkd.web.errors import Handler
 
 _log = structlog.get_logger("hypersdkd.audit")
 
-#: Sent with every reply. Replies are data: nothing in them may load, run, be framed or be kept.
+#: Sent with every reply. Replies are data: nothing in them may load, run, be framed or be kept. The page's own
+#: files (``web/page.py``) come with a policy and a cache rule of theirs.
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -37,8 +38,10 @@ _UCRED: Final = struct.Struct("3i")
 
 
 async def security_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """A ``on_response_prepare`` signal that adds :data:`SECURITY_HEADERS`."""
-    response.headers.update(SECURITY_HEADERS)
+    """A ``on_response_prepare`` signal that adds :data:`SECURITY_HEADERS`, save those that the reply brings along."""
+    for name, value in SECURITY_HEADERS.items():
+        if name == "Server" or name not in response.headers:  # aiohttp has put its own name there
+            response.headers[name] = value
 
 
 @web.middleware

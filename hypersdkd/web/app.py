@@ -17,6 +17,7 @@ from hypersdkd.spec.service import Workflow
 from hypersdkd.web.access import audit, guard, security_headers
 from hypersdkd.web.endpoints import ENDPOINTS, Answer, Endpoint
 from hypersdkd.web.errors import Handler, errors
+from hypersdkd.web.page import add_page
 from hypersdkd.web.request import BODY_LIMIT
 from hypersdkd.web.sockets import BACKLOG, address_of, check_inherited, open_listeners
 
@@ -37,6 +38,7 @@ def make_app(workflow: Workflow, *, endpoints: Sequence[Endpoint] = ENDPOINTS) -
     app.on_response_prepare.append(security_headers)
     for endpoint in endpoints:
         app.router.add_route(endpoint.method, endpoint.route, _bind(endpoint.answer, workflow))
+    add_page(app)
     return app
 
 

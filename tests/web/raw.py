@@ -57,5 +57,6 @@ async def read_reply(reader: asyncio.StreamReader, *, bodiless: bool = False) ->
     head = await reader.readuntil(b"\r\n\r\n")
     status, *lines = head.decode("latin-1").strip().split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines)
+    bodiless = bodiless or status.split()[1] == "304"
     length = 0 if bodiless else int(headers["Content-Length"])
     return Reply(int(status.split()[1]), headers, await reader.readexactly(length))

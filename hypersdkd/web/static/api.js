@@ -1,0 +1,36 @@
+// The daemon's API, as this page calls it. A call that fails throws a Refusal with words for the reader.
+
+const ROOT = new URL("../../api/workflow/", import.meta.url);
+const PATIENCE = 15_000; // milliseconds until a call counts as not answered
+
+export class Refusal extends Error {
+  constructor(document, status = 0) {
+    super(document.detail || document.title || `The daemon answered ${status}.`);
+    this.status = status; // 0: no answer
+    this.remedy = document.remedy ?? "";
+    this.problems = document.problems ?? [];
+  }
+}
+
+export const address = (path) => new URL(path, ROOT);
+export const jobPath = (id, rest = "") => `jobs/${encodeURIComponent(id)}${rest}`;
+export const get = (path) => call("GET", path);
+export const post = (path, body, headers) => call("POST", path, body, headers);
+
+async function call(method, path, body, headers = {}) {
+  if (body !== undefined) headers = { "Content-Type": "application/json", ...headers };
+  let reply;
+  try {
+    reply = await fetch(address(path), { method, body, headers, signal: AbortSignal.timeout(PATIENCE) });
+  } catch {
+    throw new Refusal({ detail: "The daemon does not answer.", remedy: "Start it: systemctl start hypersdkd" });
+  }
+  let document;
+  try {
+    document = await reply.json();
+  } catch {
+    document = {};
+  }
+  if (!reply.ok) throw new Refusal(document, reply.status);
+  return document;
+}

@@ -1,0 +1,111 @@
+// Keeps the page fresh: by the daemon's event stream where there is one, else by asking every three seconds.
+// An event only says that something changed; what it is, the next look at the API tells.
+
+import { address } from "./api.js";
+
+const POLL = 3000; // milliseconds between two looks without a stream
+const LIVE = 5000; // between two looks with one: times go on, and nothing stays wrong for long
+const GAP = 250; // from an event to the look; events come in crowds
+const AGAIN = 30_000; // until a stream that the daemon refused is asked for again
+
+// EventSource hears only names that it was told of: the stream's own, and the types of a journal.
+const EVENTS = [
+  "message", "reset", "status", "queue", "job", "state", "claimed", "started", "stage_started", "progress", "finding",
+  "check", "artifact", "warning", "stage_skipped", "stage_finished", "publishing", "finished", "failed", "cancelled",
+  "recovered",
+];
+
+export class Feed {
+  #look;
+  #show;
+  #on = false;
+  #live = false;
+  #stream = null;
+  #timer = 0;
+  #reopen = 0;
+  #looking = null;
+  #wanted = false;
+
+  /** `look()` refreshes the page and tells whether the daemon answered; `show(state)` gets live, polling, off or lost. */
+  constructor(look, show) {
+    this.#look = look;
+    this.#show = show;
+    document.addEventListener("visibilitychange", () => {
+      // A hidden page holds no connection: browsers have six for each site.
+      if (this.#on && document.hidden) this.#close();
+      else if (this.#on) this.#begin();
+    });
+  }
+
+  start() {
+    this.#on = true;
+    this.#begin();
+  }
+
+  stop() {
+    this.#on = false;
+    this.#close();
+    this.#show("off");
+  }
+
+  /** Look now; while a look is under way, once more after it. */
+  now() {
+    if (this.#looking) this.#wanted = true;
+    else this.#looking = this.#tick();
+    return this.#looking;
+  }
+
+  #begin() {
+    if (!this.#stream) this.#open();
+    this.now();
+  }
+
+  #open() {
+    const stream = new EventSource(address("events"));
+    this.#stream = stream;
+    for (const name of EVENTS) stream.addEventListener(name, () => this.#soon());
+    stream.addEventListener("open", () => {
+      this.#live = true;
+      this.#soon();
+    });
+    stream.addEventListener("error", () => {
+      this.#live = false;
+      this.#soon();
+      if (stream.readyState === EventSource.CLOSED) this.#reopen = setTimeout(() => this.#open(), AGAIN);
+    });
+  }
+
+  #close() {
+    this.#stream?.close();
+    this.#stream = null;
+    this.#live = false;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#reopen);
+  }
+
+  #soon() {
+    if (this.#looking) this.#wanted = true;
+    else this.#schedule(GAP);
+  }
+
+  #schedule(delay) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.now(), delay);
+  }
+
+  async #tick() {
+    clearTimeout(this.#timer);
+    this.#wanted = false;
+    let answered = false;
+    try {
+      answered = await this.#look();
+    } finally {
+      this.#looking = null;
+      if (!answered) this.#show("lost");
+      else if (!this.#on) this.#show("off");
+      else this.#show(this.#live ? "live" : "polling");
+      if (this.#wanted) this.#schedule(GAP);
+      else if (this.#on && !document.hidden) this.#schedule(this.#live ? LIVE : POLL);
+    }
+  }
+}

@@ -1,0 +1,71 @@
+// Puts the page together: what is refreshed when, and what the buttons do.
+
+import { get, post } from "./api.js";
+import { Builder } from "./builder.js";
+import { byId, element, notice, say } from "./elements.js";
+import { Feed } from "./feed.js";
+import { JobView } from "./job.js";
+import { JobList } from "./jobs.js";
+import { showStatus } from "./status.js";
+import { visible } from "./text.js";
+
+const FEED = {
+  live: ["Live", "good"],
+  polling: ["Polling every 3 s", "good"],
+  off: ["Auto-refresh off", "warn"],
+  lost: ["No answer", "bad"],
+};
+
+const refresh = () => feed.now();
+const jobs = new JobList(act, refresh);
+const job = new JobView(act, refresh);
+const feed = new Feed(look, (state) => {
+  const [word, kind] = FEED[state];
+  say(byId("feed"), word);
+  byId("feed").className = `badge ${kind}`;
+});
+
+async function look() {
+  try {
+    const [status, page] = await Promise.all([get("status"), jobs.load(), job.refresh()]);
+    showStatus(status);
+    jobs.show(page);
+    alarm(status.last_error);
+    return true;
+  } catch (refusal) {
+    if (refusal.status === undefined) throw refusal; // a mistake of this page
+    showStatus(null);
+    alarm(refusal.message, refusal.remedy);
+    return false;
+  }
+}
+
+/** A trouble that lasts; one that is told already is not told again. */
+function alarm(message, remedy = "") {
+  const box = byId("alarm");
+  const text = [message, remedy].filter(Boolean).join(" ");
+  if (box.textContent === visible(text)) return;
+  notice(box, ...(text ? [visible(text)] : []));
+}
+
+/** Make a call and say how it went. */
+async function act(done, call) {
+  try {
+    await call();
+    notice(byId("notice"), done);
+    byId("notice").classList.remove("bad");
+  } catch (refusal) {
+    notice(byId("notice"), element("p", {}, visible(refusal.message)), element("p", {}, visible(refusal.remedy ?? "")));
+    byId("notice").classList.add("bad");
+  }
+  refresh();
+}
+
+byId("pause").addEventListener("click", () => act("Paused: what runs goes on, nothing more is started.", () => post("pause")));
+byId("resume").addEventListener("click", () => act("Resumed.", () => post("resume")));
+byId("refresh").addEventListener("click", refresh);
+byId("auto").addEventListener("change", (event) => (event.target.checked ? feed.start() : feed.stop()));
+
+new Builder(refresh);
+job.follow();
+feed.start();

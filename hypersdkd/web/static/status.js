@@ -1,0 +1,51 @@
+// The daemon and its queue in numbers.
+
+import { byId, say } from "./elements.js";
+import { bytes, duration, visible } from "./text.js";
+
+/** Show a status reply; without one the numbers stay as they were, and the state says so. */
+export function showStatus(status) {
+  const state = byId("state");
+  const [word, look] = !status ? ["Not reachable", "bad"] : stateOf(status);
+  say(state, word);
+  state.className = `badge ${look}`;
+  for (const id of ["pause", "resume"]) byId(id).disabled = !status;
+  if (!status) {
+    document.title = "hypersdkd: not reachable";
+    return;
+  }
+  for (const [id, text] of Object.entries({
+    mode: status.mode,
+    workers: `${status.workers_running} of ${status.max_workers}`,
+    uptime: duration(status.uptime_seconds),
+    eta: duration(status.eta_seconds ?? NaN),
+    space: bytes(status.disk?.free_bytes ?? NaN),
+    version: status.version,
+    pending: status.queue_depth,
+    processing: status.active_jobs,
+    completed: status.processed_today,
+    failed: status.failed_today,
+  })) {
+    say(byId(id), visible(text ?? "–"));
+  }
+  byId("mode").title = status.mode_reason ?? "";
+  byId("space").title = status.base_dir ?? "";
+  byId("failed").classList.toggle("some", status.failed_today > 0);
+  swap(byId("pause"), byId("resume"), status.paused);
+  document.title = status.active_jobs ? `hypersdkd: ${status.active_jobs} active` : "hypersdkd";
+}
+
+function stateOf(status) {
+  if (status.draining || !status.running) return ["Stopping", "warn"];
+  if (status.paused) return ["Paused", "warn"];
+  return ["Running", "good"];
+}
+
+/** Of two opposite buttons only one can be pressed; the focus goes along. */
+function swap(first, second, done) {
+  const [off, on] = done ? [first, second] : [second, first];
+  const focused = document.activeElement === off;
+  on.disabled = false;
+  off.disabled = true;
+  if (focused) on.focus();
+}
