@@ -9,15 +9,13 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Final
 
+from hypersdkd.model.manifest_draft import MAX_NAME_BYTES
 from hypersdkd.model.problem import ProblemError, fail
 from hypersdkd.model.replies import Receipt
 from hypersdkd.model.wording import shown
 from hypersdkd.spec.hooks import hookimpl
 from hypersdkd.spec.ports import DropDirectory
 from hypersdkd.spec.types import Submission
-
-#: Bytes of a name at most: with time, number and suffix it stays below the 200 bytes of a job's ID.
-MAX_NAME_BYTES: Final = 175
 
 #: What a manifest without a name is called, as in the Go API.
 DEFAULT_NAME: Final = "manifest"

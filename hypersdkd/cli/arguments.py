@@ -108,7 +108,7 @@ def _add_workflow(commands: _Commands) -> None:
 
 def _add_manifest(commands: _Commands) -> None:
     actions = _actions(commands, "manifest", "make, check and submit manifests")
-    _leaf(actions, "create", "interactive builder (not in this build)", "hypersdkd.cli.generate:create")
+    _leaf(actions, "create", "build a manifest by questions, save and submit it", "hypersdkd.cli.create:create")
     validate = _leaf(actions, "validate", "check manifests", "hypersdkd.cli.validate:validate")
     submit = _leaf(actions, "submit", "send manifests to the daemon", "hypersdkd.cli.submit:submit")
     for parser in (validate, submit):

@@ -1,28 +1,18 @@
-"""``hyperctl manifest generate SRC OUTDIR``: a manifest for a disk, complete and ready to submit.
-
-``create`` points to it.
-"""
+"""``hyperctl manifest generate SRC OUTDIR``: a manifest for a disk, complete and ready to submit."""
 
 from __future__ import annotations
 
-import json
-import os
 from argparse import Namespace
 from pathlib import Path
-from typing import Final
 
 from hypersdkd.cli import exits
+from hypersdkd.cli.manifest_output import encoded, write_manifest
 from hypersdkd.cli.summary import show_summary
 from hypersdkd.cli.terminal import Terminal
-from hypersdkd.host.files import read_regular, write_new, write_replacing
 from hypersdkd.host.image_file import opened
-from hypersdkd.host.image_header import detect
-from hypersdkd.model.guest import SOURCE_TYPES
+from hypersdkd.host.source_type import type_by_content, type_by_name
+from hypersdkd.model.manifest_draft import ManifestDraft, name_from
 from hypersdkd.model.problem import ProblemError, fail
-
-#: What a file name tells when it is not a source type's own name; without a hint it is a VMDK, as in Go's client.
-_SUFFIX_TYPES: Final = {"img": "raw", "vpc": "vhd"}
-_UNKNOWN: Final = "vmdk"
 
 
 def generate(arguments: Namespace, terminal: Terminal) -> int:
@@ -34,15 +24,16 @@ def generate(arguments: Namespace, terminal: Terminal) -> int:
             remedy="Usage: hyperctl manifest generate <vm-path> <output-dir>",
         )
     source, directory = arguments.paths
-    exists = _is_file(source)
+    exists = is_here(source)
     if exists:
-        document = _document(_source_type(source), str(Path(source).absolute()), guest_stages=False)
-        document = {"version": document["version"], "name": Path(source).stem, **document}
+        path, name = str(Path(source).absolute()), name_from(Path(source).stem)
+        draft = ManifestDraft(path, type_here(source), name, inspect=False, fix=False)
     else:
-        document = _document(_type_by_name(source), source, guest_stages=True)
+        draft = ManifestDraft(source, type_by_name(source))
         terminal.note("WARNING", f"{source} does not exist here; its type is taken from its name")
+    document = draft.document()
     target = Path(directory) / f"{Path(source).stem}-manifest.json"
-    _write(target, _encoded(document), force=arguments.force)
+    write_manifest(target, encoded(document), replace=arguments.force)
     if arguments.json:
         terminal.json({"manifest_path": str(target), "manifest": document})
         return exits.FINE
@@ -54,91 +45,19 @@ def generate(arguments: Namespace, terminal: Terminal) -> int:
     return exits.FINE
 
 
-def create(arguments: Namespace, terminal: Terminal) -> int:
-    """The interactive builder, which this build has not."""
-    raise fail(
-        "command-unavailable",
-        "The interactive manifest builder is not part of this build",
-        remedy="Use `hyperctl manifest generate SRC OUTDIR` and edit the file it writes.",
-    )
-
-
-def _is_file(source: str) -> bool:
+def is_here(source: str) -> bool:
+    """Whether the source is a file that can be looked at from here; the daemon may see others."""
     try:
         return Path(source).is_file()
     except OSError:
         return False
 
 
-def _type_by_name(source: str) -> str:
-    suffix = Path(source).suffix.lower().lstrip(".")
-    return suffix if suffix in SOURCE_TYPES else _SUFFIX_TYPES.get(suffix, _UNKNOWN)
-
-
-def _source_type(source: str) -> str:
-    """The type by content. Where content shows none, the name counts, unless it claims what would show."""
+def type_here(source: str) -> str:
+    """The type of a source that is here: by its content, or by its name where that cannot be read."""
     try:
         # The daemon resolves links as well, and then judges where the source lies.
         with opened(Path(source).resolve()) as image:
-            found = detect(image).format
+            return type_by_content(image, source)
     except (OSError, ProblemError):
-        return _type_by_name(source)
-    if found != "raw":
-        return found if found in SOURCE_TYPES else _type_by_name(source)
-    by_name = _type_by_name(source)
-    return by_name if by_name in {"ami", "ovf"} else "raw"
-
-
-def _document(source_type: str, source_path: str, *, guest_stages: bool) -> dict[str, object]:
-    """The manifest, its keys in the Go client's order. ``guest_stages`` turns INSPECT and FIX on."""
-    on = guest_stages
-    return {
-        "version": "1.0",
-        "pipeline": {
-            "load": {"source_type": source_type, "source_path": source_path},
-            "inspect": {"enabled": on, "detect_os": on},
-            "fix": {
-                "fstab": {"enabled": on, "mode": "stabilize-all" if on else ""},
-                "grub": {"enabled": on},
-                "initramfs": {"enabled": on, "regenerate": on},
-                "network": {"enabled": on, "fix_level": "full" if on else ""},
-            },
-            "convert": {"output_format": "qcow2", "compress": True},
-            "validate": {"enabled": True, "boot_test": False},
-        },
-    }
-
-
-def _encoded(document: dict[str, object]) -> bytes:
-    try:
-        return json.dumps(document, indent=2, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise fail(
-            "name-invalid", "The source's name is not UTF-8, which JSON cannot carry", remedy="Rename the file."
-        ) from None
-
-
-def _write(target: Path, content: bytes, *, force: bool) -> None:
-    try:
-        if force:
-            write_replacing(target, content)
-        else:
-            write_new(target.parent, target, content)
-    except FileExistsError:
-        if _holds(target, content):
-            return
-        raise fail(
-            "file-exists",
-            f"{target} exists and is another manifest",
-            remedy="Give --force to replace it, or another directory.",
-        ) from None
-    except (OSError, ValueError) as error:
-        why = os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else str(error)
-        raise fail("file-unwritable", f"Failed to save manifest: open {target}: {why}") from error
-
-
-def _holds(target: Path, content: bytes) -> bool:
-    try:
-        return read_regular(target, len(content) + 1) == content
-    except OSError:
-        return False
+        return type_by_name(source)

@@ -23,7 +23,7 @@ def submit(arguments: Namespace, terminal: Terminal) -> int:
     """
     daemon = connect(arguments)
     manifests = [read_manifest_file(name) for name in manifest_names(arguments, "submit")]
-    replies = [_submit(daemon, manifest, arguments, terminal) for manifest in manifests]
+    replies = [send_manifest(daemon, manifest, arguments, terminal) for manifest in manifests]
     accepted = [text(reply, "job_id") for reply in replies if reply.get("success") is True]
     ended: dict[str, Reply] = {}
     if arguments.wait and accepted:
@@ -41,7 +41,8 @@ def submit(arguments: Namespace, terminal: Terminal) -> int:
     return exits.FINE if well else exits.FAILED
 
 
-def _submit(daemon: Daemon, manifest: ManifestFile, arguments: Namespace, terminal: Terminal) -> Reply:
+def send_manifest(daemon: Daemon, manifest: ManifestFile, arguments: Namespace, terminal: Terminal) -> Reply:
+    """Submit one manifest and, without ``--json``, say what became of it. The reply says so too (``success``)."""
     try:
         name = "" if manifest.name == "-" else Path(manifest.name).stem
         reply = daemon.submit_manifest(manifest.text, name=name)

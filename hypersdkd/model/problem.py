@@ -283,7 +283,6 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     "usage": CodeMeaning("The command line cannot be understood.", "See `hyperctl --help`."),
     "command-unknown": CodeMeaning("There is no such action.", "See `hyperctl --help`."),
     "command-incomplete": CodeMeaning("A word that the command needs is missing.", "See `hyperctl --help`."),
-    "command-unavailable": CodeMeaning("The command is not part of this build.", "See `hyperctl --help`."),
     "file-unreadable": CodeMeaning("A file of the command line cannot be read.", "Check the path."),
     "file-unwritable": CodeMeaning("A file cannot be written.", "Check the directory and its permissions."),
     "file-exists": CodeMeaning("A file is there already.", "Give --force to replace it, or another directory.", 409),

@@ -118,9 +118,3 @@ def test_two_words_are_needed(run: Run, words: list[str]) -> None:
     result = run("manifest", "generate", *words)
     assert result.status == 1
     assert "VM path and output directory required" in result.err
-
-
-def test_create_says_what_to_do_instead(run: Run) -> None:
-    result = run("manifest", "create")
-    assert result.status == 1
-    assert "hyperctl manifest generate" in result.err

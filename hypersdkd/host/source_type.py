@@ -1,0 +1,29 @@
+"""The source type that a manifest should name for a file: by content, or by name where content shows none."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Final
+
+from hypersdkd.host.image_file import ImageFile
+from hypersdkd.host.image_header import detect
+from hypersdkd.model.guest import SOURCE_TYPES
+
+#: What a file name tells when it is not a source type's own name; without a hint it is a VMDK, as in Go's client.
+_SUFFIX_TYPES: Final = {"img": "raw", "vpc": "vhd"}
+_UNKNOWN: Final = "vmdk"
+
+
+def type_by_name(source: str) -> str:
+    """The type that the suffix claims."""
+    suffix = PurePosixPath(source).suffix.lower().lstrip(".")
+    return suffix if suffix in SOURCE_TYPES else _SUFFIX_TYPES.get(suffix, _UNKNOWN)
+
+
+def type_by_content(image: ImageFile, source: str) -> str:
+    """The type that the content shows. Where it shows none, the name counts, unless it claims what would show."""
+    found = detect(image).format
+    if found != "raw":
+        return found if found in SOURCE_TYPES else type_by_name(source)
+    by_name = type_by_name(source)
+    return by_name if by_name in {"ami", "ovf"} else "raw"

@@ -1,0 +1,53 @@
+"""A manifest of one disk as the builders write it: all stages named, keys in the order of HyperSDK's Go client.
+
+Without pydantic, so that a command line that only writes one starts fast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from hypersdkd.model.guest import OUTPUT_FORMATS, SOURCE_TYPES
+
+#: Bytes of a name at most: submission puts time, number and suffix after it, and a job's ID has 200.
+MAX_NAME_BYTES: Final = 175
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestDraft:
+    """What the manifest shall say. ``source_path`` is written as it is; an empty ``name`` is left out."""
+
+    source_path: str
+    source_type: str = SOURCE_TYPES[0]
+    name: str = ""
+    inspect: bool = True
+    fix: bool = True
+    output_format: str = OUTPUT_FORMATS[0]
+    compress: bool = True
+    validate: bool = True
+
+    def document(self) -> dict[str, object]:
+        """The manifest. Where FIX is off its words are empty, as the Go client writes them."""
+        head: dict[str, object] = {"version": "1.0", **({"name": self.name} if self.name else {})}
+        return {
+            **head,
+            "pipeline": {
+                "load": {"source_type": self.source_type, "source_path": self.source_path},
+                "inspect": {"enabled": self.inspect, "detect_os": self.inspect},
+                "fix": {
+                    "fstab": {"enabled": self.fix, "mode": "stabilize-all" if self.fix else ""},
+                    "grub": {"enabled": self.fix},
+                    "initramfs": {"enabled": self.fix, "regenerate": self.fix},
+                    "network": {"enabled": self.fix, "fix_level": "full" if self.fix else ""},
+                },
+                "convert": {"output_format": self.output_format, "compress": self.compress},
+                "validate": {"enabled": self.validate, "boot_test": False},
+            },
+        }
+
+
+def name_from(stem: str) -> str:
+    """A file's name without its suffix as the guest's name; empty if a job could not be called so."""
+    usable = stem.isprintable() and not stem.startswith(".") and len(stem.encode()) <= MAX_NAME_BYTES
+    return stem if usable else ""
