@@ -100,6 +100,20 @@ class Daemon:
         query = f"?{urlencode({'name': name})}" if name else ""
         return self._post(f"/api/workflow/manifest/submit{query}", text, headers)
 
+    def generate_manifest(self, source_path: str, output_format: str = "", *, compress: bool = True) -> Reply:
+        """A manifest for a source that the daemon can see; without a format in the daemon's usual one."""
+        asked = {"source_path": source_path, "output_format": output_format or None, "compress": compress}
+        given = {key: value for key, value in asked.items() if value is not None}
+        return self._post("/api/workflow/manifest/generate", json.dumps(given).encode())
+
+    def manifest_schema(self) -> Reply:
+        """The JSON Schema of manifests."""
+        return self._get("/api/workflow/manifest/schema")
+
+    def openapi(self) -> Reply:
+        """The OpenAPI document of the daemon's API."""
+        return self._get("/api/openapi.json")
+
     def queue(self) -> Reply:
         """The drop directory: ``pending``, ``waiting``, ``ignored``, ``foreign``, ``counts``."""
         return self._get("/api/workflow/queue")

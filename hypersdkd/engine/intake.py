@@ -221,6 +221,8 @@ class Intake:
 
     async def _look_at_ended(self, day: Day, directory: Path, names: Sequence[tuple[str, bool]]) -> None:
         jobs = [name for name, _moved in names if _is_record(name)]
+        if len(jobs) < len(names):  # what a record says is in no row here, but lists show it
+            self._index.version += 1
         for name, row in await asyncio.to_thread(_ended_rows, directory, jobs, day[0] == "failed"):
             self._index.set_ended(day, name, row)
 

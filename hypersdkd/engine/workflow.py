@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import secrets
 import shutil
 import time
 from collections import OrderedDict
@@ -16,6 +17,7 @@ from typing import Final
 import hypersdkd
 from hypersdkd.engine.claims import Claim, ClaimState
 from hypersdkd.engine.door import Door
+from hypersdkd.engine.generation import draft_manifest
 from hypersdkd.engine.hook_calls import HookCalls
 from hypersdkd.engine.index import Day, Ended, Index, QueueWindow, today
 from hypersdkd.engine.intake import Intake
@@ -71,6 +73,7 @@ class WorkflowService:
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
         self._started = time.monotonic()
+        self._life = secrets.token_hex(4)  # versions start anew with each daemon
         self._receipts: OrderedDict[str, tuple[str, Receipt]] = OrderedDict()
         self._submitting = asyncio.Lock()
         self._ending: set[asyncio.Task[None]] = set()
@@ -133,6 +136,14 @@ class WorkflowService:
     async def jobs(self, query: JobQuery) -> JobPage:
         """A page of jobs."""
         return await self._crew.queries.page(query)
+
+    def revision(self, query: JobQuery) -> str:
+        """The index's version, unless something runs that the query shows: its progress is not in the index."""
+        index = self._crew.index
+        shows_running = not query.date and (not query.states or JobState.PROCESSING in query.states)
+        if shows_running and index.processing_count():
+            return ""
+        return f"{self._life}v{index.version}"
 
     async def job(self, job_id: str) -> JobDetail:
         """One job in whatever state it is."""
@@ -247,6 +258,12 @@ class WorkflowService:
         while len(self._receipts) > _KEYS:
             self._receipts.popitem(last=False)
         return receipt
+
+    async def generate(self, source_path: str, output_format: str, compress: bool) -> Mapping[str, object]:
+        """A manifest for a source that is below the allowed roots."""
+        roots = self._crew.shop.places.source_roots
+        draft = await asyncio.to_thread(draft_manifest, source_path, roots, output_format, compress=compress)
+        return draft.document()
 
     # -- pause ------------------------------------------------------------------------------------
 

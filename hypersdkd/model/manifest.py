@@ -66,9 +66,12 @@ def read_manifest(text: bytes, syntax: str = "") -> Validation:
     )
 
 
-def json_schema() -> dict[str, object]:
-    """JSON Schema (2020-12) of every manifest that is read, from the models that read them."""
-    references, definitions = models_json_schema([(model, "validation") for model in _MODELS])
+def json_schema(reference: str = "#/$defs/{model}") -> dict[str, object]:
+    """JSON Schema (2020-12) of every manifest that is read, from the models that read them.
+
+    ``reference`` is how its definitions, which are in ``$defs``, are referred to.
+    """
+    references, definitions = models_json_schema([(model, "validation") for model in _MODELS], ref_template=reference)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Manifest",

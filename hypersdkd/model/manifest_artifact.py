@@ -30,14 +30,14 @@ class ArtifactDisk(Section):
     source_format: SourceType
     size: Bytes = Field(alias="bytes")
     local_path: SourcePath
-    checksum: Checksum = ""
+    checksum: Checksum | None = None
     boot_order_hint: Annotated[int, Field(ge=0)] | None = None
     disk_type: str = ""
     label: str = ""
 
     def source(self) -> DiskSource:
         """The disk as LOAD gets it."""
-        return DiskSource(self.source_format, self.local_path, size=self.size, checksum=self.checksum)
+        return DiskSource(self.source_format, self.local_path, size=self.size, checksum=self.checksum or "")
 
 
 class ArtifactConvert(Toggle):

@@ -39,6 +39,12 @@ class Workflow(Protocol):
         ``default_name`` becomes the manifest's ``name`` where it has none.
         """
 
+    async def generate(self, source_path: str, output_format: str, compress: bool) -> Mapping[str, object]:
+        """A complete manifest for a source below the allowed roots, which is looked at; ``source-…`` if not."""
+
+    def revision(self, query: JobQuery) -> str:
+        """Letters and digits that change whenever the page of ``query`` may have changed; empty while it always may."""
+
     async def cancel(self, job_id: str) -> None:
         """Ask for a job's end; it is ``cancelled`` once nothing of it runs any more."""
 

@@ -15,8 +15,10 @@ from aiohttp import web
 
 from hypersdkd.spec.service import Workflow
 from hypersdkd.web.access import audit, guard, security_headers
-from hypersdkd.web.endpoints import ENDPOINTS, Answer, Endpoint
+from hypersdkd.web.endpoint import Answer, Endpoint
+from hypersdkd.web.endpoints import ENDPOINTS
 from hypersdkd.web.errors import Handler, errors
+from hypersdkd.web.openapi import PUBLISHED
 from hypersdkd.web.page import add_page
 from hypersdkd.web.request import BODY_LIMIT
 from hypersdkd.web.sockets import BACKLOG, address_of, check_inherited, open_listeners
@@ -36,6 +38,7 @@ def make_app(workflow: Workflow, *, endpoints: Sequence[Endpoint] = ENDPOINTS) -
     """The application that answers for ``workflow``."""
     app = web.Application(client_max_size=BODY_LIMIT, middlewares=[audit, errors, guard, _tidy_path])
     app.on_response_prepare.append(security_headers)
+    app[PUBLISHED] = tuple(endpoints)
     for endpoint in endpoints:
         app.router.add_route(endpoint.method, endpoint.route, _bind(endpoint.answer, workflow))
     add_page(app)

@@ -1,49 +1,170 @@
-"""The table of endpoints: routes, documentation and tests of the client all come from it."""
+"""The table of endpoints: routes, documentation, OpenAPI and tests of the client all come from it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import web
+from hypersdkd.web import jobs, manifests, openapi, state
+from hypersdkd.web.endpoint import Endpoint, Parameter
+from hypersdkd.web.request import LOG_LIMIT, LOG_LINES, PAGE_LIMIT, STATUS_WORDS, TEXT_LIMIT
 
-from hypersdkd.spec.service import Workflow
-from hypersdkd.web import jobs, manifests, state
+_IF_NONE_MATCH: Final = Parameter("If-None-Match", "header", "The ETag of a reply that is at hand", {"type": "string"})
 
-Answer = Callable[[Workflow, web.Request], Awaitable[web.Response]]
+_FILTERS: Final = (
+    Parameter("status", "query", "Jobs in this state; without it processing", {"enum": list(STATUS_WORDS)}),
+    Parameter("q", "query", "A part of the name, in any case", {"type": "string", "maxLength": TEXT_LIMIT}),
+    Parameter("date", "query", "Jobs that ended on this local day", {"type": "string", "format": "date"}),
+    Parameter("limit", "query", "Rows at most", {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT}),
+    Parameter("cursor", "query", "What the page before gave", {"type": "string", "maxLength": TEXT_LIMIT}),
+    _IF_NONE_MATCH,
+)
 
+_LOG: Final = (
+    Parameter(
+        "lines",
+        "query",
+        "Lines at most",
+        {"type": "integer", "minimum": 1, "maximum": LOG_LIMIT, "default": LOG_LINES},
+    ),
+)
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One method of one path. ``{id}`` in a path is a job's ID, percent-encoded; ``answer`` makes the reply."""
+_SUBMIT: Final = (
+    Parameter("name", "query", "The name of a manifest that has none of its own", {"type": "string"}),
+    Parameter(
+        "Idempotency-Key",
+        "header",
+        "A second call with the same key and body gets the first one's reply",
+        {"type": "string", "maxLength": TEXT_LIMIT},
+    ),
+)
 
-    method: str
-    path: str
-    summary: str
-    answer: Answer
+#: What can be wrong with any document.
+_DOCUMENT: Final = (
+    "document-syntax",
+    "document-shape",
+    "document-too-large",
+    "document-too-deep",
+    "document-aliases",
+    "document-duplicate-key",
+)
 
-    @property
-    def route(self) -> str:
-        """The path in the router's spelling: an ID is anything but a slash (its default excludes braces)."""
-        return self.path.replace("{id}", "{id:[^/]+}")
+#: What can be wrong with a manifest.
+_MANIFEST: Final = (
+    *_DOCUMENT,
+    "manifest-version",
+    "manifest-required",
+    "manifest-type",
+    "manifest-value",
+    "manifest-unsupported",
+    "manifest-too-many-guests",
+    "manifest-duplicate-disk",
+    "name-invalid",
+    "queue-unusable",
+    "plugin-failed",
+)
 
+#: What can keep a source from being looked at.
+_SOURCE: Final = (
+    *_DOCUMENT,
+    "name-invalid",
+    "source-missing",
+    "source-outside",
+    "source-not-regular",
+    "source-unreadable",
+    "source-busy",
+    "source-changed",
+)
+
+_UNKNOWN: Final = ("job-unknown",)
+_CHANGE: Final = ("job-unknown", "job-state")
+_TEXT_TOO: Final = ("application/json", "text/plain")
+_JOB: Final = "/api/workflow/jobs/{id}"
+_MANIFESTS: Final = "/api/workflow/manifest"
 
 ENDPOINTS: Final = (
-    Endpoint("GET", "/api/workflow/status", "The daemon and its queue in numbers", state.status),
-    Endpoint("GET", "/api/workflow/jobs", "A page of jobs", jobs.jobs),
-    Endpoint("GET", "/api/workflow/jobs/active", "The jobs that run now", jobs.active_jobs),
-    Endpoint("GET", "/api/workflow/jobs/{id}", "One job whole", jobs.job),
-    Endpoint("GET", "/api/workflow/jobs/{id}/events", "A job's journal", jobs.job_events),
-    Endpoint("GET", "/api/workflow/jobs/{id}/log", "The end of a job's log", jobs.job_log),
-    Endpoint("GET", "/api/workflow/jobs/{id}/report", "A job's report", jobs.job_report),
-    Endpoint("POST", "/api/workflow/jobs/{id}/cancel", "End a job", jobs.cancel_job),
-    Endpoint("POST", "/api/workflow/jobs/{id}/retry", "Put a failed or cancelled job back", jobs.retry_job),
-    Endpoint("POST", "/api/workflow/manifest/validate", "Judge a manifest", manifests.validate_manifest),
-    Endpoint("POST", "/api/workflow/manifest/submit", "Put a manifest into the queue", manifests.submit_manifest),
-    Endpoint("GET", "/api/workflow/queue", "The drop directory, with reasons", state.queue),
-    Endpoint("POST", "/api/workflow/pause", "Start nothing more", state.pause),
-    Endpoint("POST", "/api/workflow/resume", "Go on after a pause", state.resume),
-    Endpoint("GET", "/healthz", "Whether the daemon lives", state.healthy),
-    Endpoint("GET", "/readyz", "Whether the daemon takes work", state.ready),
+    Endpoint(
+        "GET",
+        "/api/workflow/status",
+        "The daemon and its queue in numbers",
+        state.status,
+        "Status",
+        parameters=(_IF_NONE_MATCH,),
+    ),
+    Endpoint("GET", "/api/workflow/jobs", "A page of jobs", jobs.jobs, "JobPage", parameters=_FILTERS),
+    Endpoint(
+        "GET",
+        "/api/workflow/jobs/active",
+        "The jobs that run now",
+        jobs.active_jobs,
+        "JobPage",
+        parameters=(_IF_NONE_MATCH,),
+    ),
+    Endpoint("GET", _JOB, "One job whole", jobs.job, "JobDetail", errors=_UNKNOWN),
+    Endpoint("GET", f"{_JOB}/events", "A job's journal", jobs.job_events, "Events", errors=_UNKNOWN),
+    Endpoint(
+        "GET",
+        f"{_JOB}/log",
+        "The end of a job's log",
+        jobs.job_log,
+        "Log",
+        parameters=_LOG,
+        errors=_UNKNOWN,
+        media_types=_TEXT_TOO,
+    ),
+    Endpoint("GET", f"{_JOB}/report", "A job's report", jobs.job_report, "Report", errors=(*_CHANGE, "not-found")),
+    Endpoint("POST", f"{_JOB}/cancel", "End a job", jobs.cancel_job, "JobAccepted", 202, errors=_CHANGE),
+    Endpoint(
+        "POST",
+        f"{_JOB}/retry",
+        "Put a failed or cancelled job back",
+        jobs.retry_job,
+        "JobAccepted",
+        202,
+        errors=_CHANGE,
+    ),
+    Endpoint(
+        "POST",
+        f"{_MANIFESTS}/validate",
+        "Judge a manifest",
+        manifests.validate_manifest,
+        "Validation",
+        body="Manifest",
+        errors=_DOCUMENT,
+        refusal="ManifestError",
+    ),
+    Endpoint(
+        "POST",
+        f"{_MANIFESTS}/submit",
+        "Put a manifest into the queue",
+        manifests.submit_manifest,
+        "Receipt",
+        body="Manifest",
+        parameters=_SUBMIT,
+        errors=_MANIFEST,
+        refusal="ManifestError",
+    ),
+    Endpoint(
+        "POST",
+        f"{_MANIFESTS}/generate",
+        "A manifest for a disk that the daemon can see",
+        manifests.generate_manifest,
+        "Manifest",
+        body="ManifestRequest",
+        errors=_SOURCE,
+    ),
+    Endpoint("GET", f"{_MANIFESTS}/schema", "The JSON Schema of manifests", manifests.manifest_schema, "JSONSchema"),
+    Endpoint(
+        "GET",
+        "/api/workflow/queue",
+        "The drop directory, with reasons",
+        state.queue,
+        "Queue",
+        errors=("plugin-failed",),
+    ),
+    Endpoint("POST", "/api/workflow/pause", "Start nothing more", state.pause, "Paused", 202),
+    Endpoint("POST", "/api/workflow/resume", "Go on after a pause", state.resume, "Paused", 202),
+    Endpoint("GET", "/healthz", "Whether the daemon lives", state.healthy, "Probe"),
+    Endpoint("GET", "/readyz", "Whether the daemon takes work", state.ready, "Probe", errors=("not-ready",)),
+    Endpoint("GET", "/api/openapi.json", "The API as an OpenAPI document", openapi.openapi, "OpenAPI"),
+    Endpoint("GET", "/api/docs", "The API as a page", openapi.docs, "Text", media_types=("text/html",)),
 )

@@ -5,21 +5,22 @@ from __future__ import annotations
 from aiohttp import web
 
 from hypersdkd.model.job import JobState
-from hypersdkd.model.replies import JobPage, JobQuery
+from hypersdkd.model.replies import JobQuery
 from hypersdkd.spec.service import Workflow
+from hypersdkd.web.conditional import has_it, not_modified, tagged
 from hypersdkd.web.errors import json_reply
 from hypersdkd.web.request import PAGE_LIMIT, job_id, job_query, log_lines
 
 
 async def jobs(workflow: Workflow, request: web.Request) -> web.Response:
-    """A page of jobs, filtered by the query."""
-    return _page(await workflow.jobs(job_query(request)))
+    """A page of jobs, filtered by the query; 304 for a client that has it."""
+    return await _answer(workflow, request, job_query(request))
 
 
 async def active_jobs(workflow: Workflow, request: web.Request) -> web.Response:
     """The jobs that run now; the query does not matter."""
     states = frozenset({JobState.PROCESSING})
-    return _page(await workflow.jobs(JobQuery(states=states, limit=PAGE_LIMIT)))
+    return await _answer(workflow, request, JobQuery(states=states, limit=PAGE_LIMIT))
 
 
 async def job(workflow: Workflow, request: web.Request) -> web.Response:
@@ -61,6 +62,10 @@ async def retry_job(workflow: Workflow, request: web.Request) -> web.Response:
     return json_reply({"success": True, "job_id": name}, status=202)
 
 
-def _page(page: JobPage) -> web.Response:
+async def _answer(workflow: Workflow, request: web.Request, query: JobQuery) -> web.Response:
+    tag = workflow.revision(query)  # before the page is made: what changes meanwhile has another tag
+    if has_it(request, tag):
+        return not_modified(tag)
+    page = await workflow.jobs(query)
     rows = [summary.as_dict() for summary in page.jobs]
-    return json_reply({"jobs": rows, "total": page.total, "cursor": page.cursor})
+    return tagged(json_reply({"jobs": rows, "total": page.total, "cursor": page.cursor}), tag)

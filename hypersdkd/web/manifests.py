@@ -1,4 +1,4 @@
-"""Endpoints of manifests: validate and submit. Their phrases are those of the Go API."""
+"""Endpoints of manifests. The phrases of validate and submit are those of the Go API."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Final
 
 from aiohttp import web
 
-from hypersdkd.model.manifest import submit_phrase
+from hypersdkd.model.manifest import json_schema, submit_phrase
 from hypersdkd.model.problem import Problem, ProblemError
 from hypersdkd.model.replies import ManifestInvalidError
 from hypersdkd.spec.service import Workflow
 from hypersdkd.web.errors import json_reply, problem_reply
-from hypersdkd.web.request import idempotency_key, read_body
+from hypersdkd.web.request import idempotency_key, manifest_request, read_body
 
 #: What the Go API puts before a failure that is not the manifest's.
 NOT_SUBMITTED: Final = "Failed to submit manifest: "
@@ -50,6 +50,17 @@ async def submit_manifest(workflow: Workflow, request: web.Request) -> web.Respo
     except ProblemError as error:
         return _refusal(NOT_SUBMITTED + error.problem.message, (error.problem,))
     return json_reply({"success": True, "manifest_path": receipt.manifest_path, "job_id": receipt.job_id})
+
+
+async def generate_manifest(workflow: Workflow, request: web.Request) -> web.Response:
+    """A manifest for a source that the daemon can see."""
+    wanted = manifest_request(await read_body(request))
+    return json_reply(await workflow.generate(wanted.source_path, wanted.output_format, wanted.compress))
+
+
+async def manifest_schema(workflow: Workflow, request: web.Request) -> web.Response:
+    """The JSON Schema of manifests."""
+    return json_reply(json_schema())
 
 
 def _refusal(detail: str, problems: Sequence[Problem]) -> web.Response:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
 from aiohttp import web
 
+from hypersdkd.model.document import parse_document
+from hypersdkd.model.guest import OUTPUT_FORMATS
 from hypersdkd.model.job import JobState
 from hypersdkd.model.problem import fail
 from hypersdkd.model.replies import JobQuery
@@ -36,6 +39,9 @@ STATUS_WORDS: Final[Mapping[str, frozenset[JobState]]] = {
     "active": frozenset({JobState.PROCESSING}),
     "all": frozenset(),
 }
+
+#: What a request for a manifest may say.
+_REQUEST_TYPES: Final[Mapping[str, type]] = {"source_path": str, "output_format": str, "compress": bool}
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -73,6 +79,34 @@ def idempotency_key(request: web.Request) -> str:
     if len(key) > TEXT_LIMIT or not key.isprintable():
         raise fail("request-invalid", f"Idempotency-Key must be at most {TEXT_LIMIT} printable characters")
     return key
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRequest:
+    """What a manifest is asked for: see ``docs/api.md``."""
+
+    source_path: str
+    output_format: str = OUTPUT_FORMATS[0]
+    compress: bool = True
+
+
+def manifest_request(text: bytes) -> ManifestRequest:
+    """The body of a request for a manifest, JSON or YAML. Raises ``document-…`` and ``request-invalid``."""
+    given = parse_document(text).value
+    for key, value in given.items():
+        if key not in _REQUEST_TYPES:
+            raise fail("request-invalid", f"{key} is none of: {', '.join(_REQUEST_TYPES)}", path=key)
+        if not isinstance(value, _REQUEST_TYPES[key]):
+            raise fail("request-invalid", f"{key} is not of the type it should have", path=key)
+    path = given.get("source_path")
+    if not isinstance(path, str) or not path:
+        raise fail("request-invalid", "source_path is required", path="source_path")
+    output_format = str(given.get("output_format", OUTPUT_FORMATS[0]))
+    if output_format not in OUTPUT_FORMATS:
+        raise fail(
+            "request-invalid", f"output_format must be one of: {', '.join(OUTPUT_FORMATS)}", path="output_format"
+        )
+    return ManifestRequest(path, output_format, given.get("compress", True) is True)
 
 
 async def read_body(request: web.Request) -> bytes:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from aiohttp import web
 
 from hypersdkd.model.problem import fail
 from hypersdkd.spec.service import Workflow
+from hypersdkd.web.conditional import has_it, not_modified, tag_of, tagged
 from hypersdkd.web.errors import json_reply
+
+#: Fields of the status whose change is no news.
+_ALWAYS_NEW: Final = frozenset({"uptime_seconds", "disk"})
 
 
 async def status(workflow: Workflow, request: web.Request) -> web.Response:
-    """The daemon and its queue in numbers."""
-    return json_reply(await workflow.status())
+    """The daemon and its queue in numbers; 304 if nothing of it changed but uptime and free space."""
+    fields = await workflow.status()
+    tag = tag_of({key: value for key, value in fields.items() if key not in _ALWAYS_NEW})
+    return not_modified(tag) if has_it(request, tag) else tagged(json_reply(fields), tag)
 
 
 async def queue(workflow: Workflow, request: web.Request) -> web.Response:

@@ -31,6 +31,9 @@ CALLS = {
     "retry_job": lambda daemon: daemon.retry_job("bad.json"),
     "validate_manifest": lambda daemon: daemon.validate_manifest(b"{}"),
     "submit_manifest": lambda daemon: daemon.submit_manifest(b"{}", "key"),
+    "generate_manifest": lambda daemon: daemon.generate_manifest("/srv/a.vmdk", "raw", compress=False),
+    "manifest_schema": lambda daemon: daemon.manifest_schema(),
+    "openapi": lambda daemon: daemon.openapi(),
     "queue": lambda daemon: daemon.queue(),
     "pause": lambda daemon: daemon.pause(),
     "resume": lambda daemon: daemon.resume(),
@@ -39,7 +42,15 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}")
+#: What is for browsers only.
+PAGES = {"docs"}
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [each for each in ENDPOINTS if each.answer.__name__ not in PAGES],
+    ids=lambda endpoint: f"{endpoint.method} {endpoint.path}",
+)
 async def test_every_endpoint_has_a_call(url, unix, workflow, endpoint):
     name = endpoint.answer.__name__
     for address in (url, unix):
@@ -49,6 +60,8 @@ async def test_every_endpoint_has_a_call(url, unix, workflow, endpoint):
         assert workflow.calls[0] == ("jobs", JobQuery(q="web", date="2026-01-02", limit=5, cursor="c"))
     if name == "submit_manifest":
         assert workflow.calls[0] == ("submit", b"{}", "", "key")
+    if name == "generate_manifest":
+        assert workflow.calls[0] == ("generate", "/srv/a.vmdk", "raw", False)
     if name.startswith("job_") or name == "job":
         assert workflow.calls[0][1] == HOSTILE.id
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hypersdkd.model.event import Event, EventType
 from hypersdkd.model.job import GuestProgress, JobState, JobSummary
+from hypersdkd.model.manifest_draft import ManifestDraft
 from hypersdkd.model.problem import Problem, fail
 from hypersdkd.model.replies import (
     JobDetail,
@@ -42,6 +43,7 @@ class FakeWorkflow:
         self.validation = Validation(document={"version": "1.0"})
         self.error: Exception | None = None
         self.not_ready = ""
+        self.version = ""
 
     def _called(self, *call: object) -> None:
         self.calls.append(call)
@@ -97,6 +99,13 @@ class FakeWorkflow:
         if not self.validation.valid:
             raise ManifestInvalidError(self.validation)
         return Receipt("/q/to_be_processed/web01.json", "web01.json")
+
+    async def generate(self, source_path: str, output_format: str, compress: bool) -> Mapping[str, object]:
+        self._called("generate", source_path, output_format, compress)
+        return ManifestDraft(source_path, output_format=output_format, compress=compress).document()
+
+    def revision(self, query: JobQuery) -> str:
+        return self.version
 
     async def cancel(self, job_id: str) -> None:
         self._called("cancel", job_id)

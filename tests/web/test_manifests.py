@@ -1,11 +1,17 @@
-"""Replies of validate and submit."""
+"""Replies about manifests."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+
+import jsonschema
 import pytest
 
+from hypersdkd.model.manifest_draft import ManifestDraft
 from hypersdkd.model.problem import Problem, fail
 from hypersdkd.model.replies import Validation
+from tests.golden.real_daemon import daemon_on
 from tests.web.fake import invalid
 from tests.web.raw import ask
 
@@ -52,3 +58,72 @@ async def test_a_submission_that_fails_otherwise(url, workflow):
     assert (reply.status, reply.json["code"]) == (500, "queue-unusable")
     assert reply.json["detail"] == "Failed to submit manifest: to_be_processed: not a directory"
     assert reply.json["errors"] == ["to_be_processed: not a directory"]
+
+
+# -- generate and schema ------------------------------------------------------------------------------
+
+GENERATE = "/api/workflow/manifest/generate"
+
+
+@pytest.mark.parametrize(
+    ("body", "call"),
+    [
+        (b'{"source_path": "/srv/a.vmdk"}', ("/srv/a.vmdk", "qcow2", True)),
+        (b"source_path: /srv/a.vmdk\ncompress: false\noutput_format: raw\n", ("/srv/a.vmdk", "raw", False)),
+    ],
+)
+async def test_a_manifest_for_a_source(url, workflow, body, call):
+    reply = await ask(url, "POST", GENERATE, body)
+    assert reply.status == 200
+    assert workflow.calls == [("generate", *call)]
+    assert reply.json["pipeline"]["load"]["source_path"] == "/srv/a.vmdk"
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "path"),
+    [
+        (b"", "document-syntax", ""),
+        (b"[]", "document-shape", ""),
+        (b"{}", "request-invalid", "source_path"),
+        (b'{"source_path": ""}', "request-invalid", "source_path"),
+        (b'{"source_path": 1}', "request-invalid", "source_path"),
+        (b'{"source_path": "/a", "compress": "yes"}', "request-invalid", "compress"),
+        (b'{"source_path": "/a", "compress": null}', "request-invalid", "compress"),
+        (b'{"source_path": "/a", "output_format": "vhd"}', "request-invalid", "output_format"),
+        (b'{"source_path": "/a", "source": "/b"}', "request-invalid", "source"),
+    ],
+)
+async def test_requests_that_cannot_be_understood(url, workflow, body, code, path):
+    reply = await ask(url, "POST", GENERATE, body)
+    assert (reply.status, reply.json["code"], reply.json["problems"][0]["path"]) == (400, code, path)
+    assert reply.headers["Content-Type"] == "application/problem+json"
+    assert workflow.calls == []
+
+
+async def test_a_source_that_may_not_be_looked_at(url, workflow):
+    workflow.error = fail("source-outside", "/etc/shadow is outside")
+    reply = await ask(url, "POST", GENERATE, b'{"source_path": "/etc/shadow"}')
+    assert (reply.status, reply.json["code"]) == (400, "source-outside")
+
+
+async def test_what_the_real_daemon_generates_it_takes(tmp_path):
+    base = tmp_path / "queue"
+    base.mkdir()
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", base / "a.vmdk", "1M"], check=True)
+    async with daemon_on(base, "manifest") as address:
+        body = json.dumps({"source_path": str(base / "a.vmdk")}).encode()
+        manifest = await ask(address, "POST", GENERATE, body)
+        assert manifest.json["pipeline"]["load"] == {"source_type": "qcow2", "source_path": str(base / "a.vmdk")}
+        assert (await ask(address, "POST", SUBMIT, manifest.body)).json["job_id"].startswith("a-")
+        reply = await ask(address, "POST", GENERATE, b'{"source_path": "/etc/passwd"}')
+        assert (reply.status, reply.json["code"]) == (400, "source-outside")
+
+
+async def test_the_schema_tells_good_from_bad(url):
+    schema = (await ask(url, "GET", "/api/workflow/manifest/schema")).json
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    good = ManifestDraft("/srv/a.vmdk").document()
+    assert validator.is_valid(good)
+    assert not validator.is_valid({**good, "version": "2.0"})
+    assert not validator.is_valid({"version": "1.0"})

@@ -1,0 +1,64 @@
+"""What is said of an endpoint: enough to bind it, to document it and to publish it as OpenAPI."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import web
+
+from hypersdkd.spec.service import Workflow
+
+Answer = Callable[[Workflow, web.Request], Awaitable[web.Response]]
+
+#: Problems that any endpoint may answer with.
+COMMON_ERRORS: Final = ("request-invalid", "request-refused", "internal")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One value of a request outside its body; ``place`` is ``query``, ``header`` or ``path``."""
+
+    name: str
+    place: str
+    meaning: str
+    schema: Mapping[str, object]
+
+
+#: What may stand in braces in a path.
+PATH_PARAMETERS: Final[Mapping[str, Parameter]] = {
+    "id": Parameter("id", "path", "The job's ID, percent-encoded", {"type": "string", "minLength": 1}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method of one path. ``{id}`` in a path is a job's ID, percent-encoded; ``answer`` makes the reply.
+
+    ``reply``, ``body`` and ``refusal`` name schemas of ``web.schemas``: of the reply with ``status``, of the request's
+    body (empty: none is read) and of error replies. ``errors`` are the problem codes beyond ``COMMON_ERRORS``.
+    """
+
+    method: str
+    path: str
+    summary: str
+    answer: Answer
+    reply: str = "Object"
+    status: int = 200
+    body: str = ""
+    parameters: tuple[Parameter, ...] = ()
+    errors: tuple[str, ...] = ()
+    refusal: str = "Error"
+    media_types: tuple[str, ...] = field(default=("application/json",))
+
+    @property
+    def route(self) -> str:
+        """The path in the router's spelling: an ID is anything but a slash (its default excludes braces)."""
+        return self.path.replace("{id}", "{id:[^/]+}")
+
+    @property
+    def path_parameters(self) -> tuple[Parameter, ...]:
+        """Those of the path, in its order."""
+        return tuple(PATH_PARAMETERS[name] for name in re.findall(r"\{(\w+)\}", self.path))
