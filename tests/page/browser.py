@@ -10,6 +10,9 @@ from playwright.sync_api import Browser, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 
+#: Milliseconds that anything on the page may take before a test gives up; far above what a slow machine needs.
+PATIENCE = 30_000
+
 #: As root it has no sandbox, and nothing of it may call home: the machine may have no network.
 _ARGUMENTS = (
     "--no-sandbox",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from pathlib import Path
 
 from tests.system.daemon_process import DaemonProcess, until
 
@@ -33,30 +31,38 @@ def hypersdkd_steps():
 
 
 class Gate:
-    """Put it into a daemon that has not started yet."""
+    """The gate of a daemon; made before the daemon starts, it puts the plugin in."""
 
     def __init__(self, daemon: DaemonProcess) -> None:
-        self._directory = daemon.root / "page-gate"
-        self._directory.mkdir()
+        directory = daemon.root / "page-gate"
+        directory.mkdir()
         plugin = daemon.plugins / "page_gate.py"
-        plugin.write_text(_PLUGIN.format(gates=str(self._directory)))
+        plugin.write_text(_PLUGIN.format(gates=str(directory)))
         plugin.chmod(0o644)
-        self.shut()
+        self._directory = directory
+
+    @classmethod
+    def of(cls, daemon: DaemonProcess) -> Gate:
+        """The gate that was put into a running daemon."""
+        gate = cls.__new__(cls)
+        gate._directory = daemon.root / "page-gate"
+        return gate
 
     def shut(self) -> None:
         """Stop guests that come from now on."""
-        (self._directory / "gate").unlink(missing_ok=True)
+        for path in self._directory.iterdir():
+            path.unlink()
         os.mkfifo(self._directory / "gate")
 
     def open(self) -> None:
         """Let those that wait go on, and stop no more."""
         gate = self._directory / "gate"
-        with suppress(OSError):
-            fd = os.open(gate, os.O_RDWR | os.O_NONBLOCK)
+        if gate.is_fifo():
+            fd = os.open(gate, os.O_RDWR | os.O_NONBLOCK)  # frees those that wait for a writer
             gate.unlink()
             gate.touch()  # who comes now reads an empty file
-            os.close(fd)
+            os.close(fd)  # the end of the file for all that read it
 
     def until_reached(self, guest: str) -> None:
         """Wait until that guest stands at the gate."""
-        until(Path(self._directory / f"{guest}.reached").exists, self._directory)
+        until((self._directory / f"{guest}.reached").exists, self._directory)

@@ -66,7 +66,7 @@ export class JobList {
       name,
       element("span", { class: "badge", "data-part": "status" }),
       element("span", { class: "quiet", "data-part": "stage" }),
-      element("progress", { max: "100", "aria-labelledby": name.id }),
+      element("progress", { max: "100", "aria-label": `Progress of ${visible(job.name)}` }),
       element("span", { class: "quiet", "data-part": "percent" }),
       element("span", { class: "quiet", "data-part": "time" }),
       element("span", { class: "error", "data-part": "error" }),
