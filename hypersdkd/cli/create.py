@@ -38,6 +38,7 @@ def create(arguments: Namespace, terminal: Terminal) -> int:
     """Ask, save, and submit if that is wanted. With ``--json`` the questions go to standard error."""
     talk = replace(terminal, out=terminal.err) if arguments.json else terminal
     submitted: Reply | None = None
+    talk.say("An empty answer takes the default; back returns to the step before.")
     with _dialogue(talk) as dialogue:
         try:
             answer = _build(dialogue, talk)
@@ -49,6 +50,8 @@ def create(arguments: Namespace, terminal: Terminal) -> int:
             ) from None
         if answer is None:
             talk.note("INFO", "Cancelled; nothing was written")
+            if arguments.json:
+                terminal.json({"manifest_path": None, "manifest": None, "submitted": None})
             return exits.FINE
         target, draft = answer
         talk.note("SUCCESS", f"Manifest saved to: {target}")

@@ -125,6 +125,7 @@ def test_cancelled(answer) -> None:
     result = answer(*DEFAULTS, "2")
     assert (result.status, os.listdir()) == (0, [])
     assert "nothing was written" in result.err
+    assert json.loads(answer(*DEFAULTS, "2", words=("--json",)).out)["manifest"] is None
 
 
 @pytest.mark.parametrize("count", range(9))
