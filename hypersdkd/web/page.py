@@ -14,6 +14,8 @@ from typing import Final
 
 from aiohttp import web
 
+from hypersdkd.web.conditional import has_it
+
 #: Where the page is; HyperSDK's own address of it.
 PAGE: Final = "/web/dashboard/"
 
@@ -68,8 +70,7 @@ def add_page(app: web.Application) -> None:
         file = known.get(request.match_info.get("name", INDEX))
         if file is None:
             raise web.HTTPNotFound
-        tags = request.if_none_match or ()
-        if any(tag.value in {file.etag, "*"} for tag in tags):
+        if has_it(request, file.etag):
             reply = web.Response(status=304, headers=PAGE_HEADERS)
         else:
             reply = web.Response(body=file.body, content_type=file.media_type, charset="utf-8", headers=PAGE_HEADERS)

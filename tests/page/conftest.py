@@ -13,6 +13,7 @@ from tests.images import MIB, raw_disk
 from tests.page.browser import CHROMIUM, PATIENCE, chromium
 from tests.page.gate import Gate
 from tests.system.daemon_process import DaemonProcess
+from tests.system.jobs import manifest
 
 
 @pytest.fixture(scope="package")
@@ -35,6 +36,15 @@ def gate(daemon: DaemonProcess) -> Iterator[Gate]:
 @pytest.fixture(scope="package")
 def source(daemon: DaemonProcess) -> Path:
     return raw_disk(daemon.root / "disk.raw", 4 * MIB)
+
+
+@pytest.fixture(scope="package")
+def ended(daemon: DaemonProcess, source: Path) -> DaemonProcess:
+    """The daemon, with a completed and a failed job at least."""
+    daemon.drop("fine.json", manifest(source))
+    daemon.drop("lost.json", manifest(daemon.root / "lost.raw"))
+    daemon.until_ended("fine.json", "lost.json")
+    return daemon
 
 
 @pytest.fixture(scope="package")

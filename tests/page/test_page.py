@@ -54,14 +54,23 @@ def manifest_on(page: Page) -> dict:
 # -- the daemon ---------------------------------------------------------------------------------------
 
 
+NUMBERS = {
+    "Pending": "queue_depth",
+    "Processing": "active_jobs",
+    "Completed": "processed_today",
+    "Failed": "failed_today",
+}
+
+
 def test_first_sight(page, address, daemon):
     expect(page.get_by_role("heading", name="Workflow Daemon")).to_be_visible()
     expect(page.get_by_role("heading", name="Manifest Builder")).to_be_visible()
     expect(page.locator("#state")).to_have_text("Running")
     expect(page.locator("#mode")).to_have_text("manifest")
     expect(page.locator("#workers")).to_have_text("0 of 2")
-    for name in ("Pending", "Processing", "Completed", "Failed"):
-        expect(number(page, name)).to_have_text("0")
+    status = daemon.api.status()
+    for name, key in NUMBERS.items():
+        expect(number(page, name)).to_have_text(str(status[key]))
     expect(page.get_by_role("button", name="Active")).to_have_attribute("aria-pressed", "true")
     expect(page.get_by_text("No active jobs.")).to_be_visible()
     page.goto(address.rstrip("/") + "?x#job/none.json")  # without the slash; and a job that there is not
@@ -203,7 +212,7 @@ def test_events_polling_and_neither(page, daemon, address):
     looks: list[str] = []
     page.on("request", lambda request: looks.append(request.url))
     with page.expect_response("**/api/workflow/status"):
-        page.evaluate("for (let n = 0; n < 100; n += 1) streams[0].tell(n % 2 ? 'progress' : 'reset', 1)")
+        page.evaluate("for (let n = 0; n < 100; n += 1) streams[0].tell(n % 2 ? 'guest' : 'reset', 1)")
     page.evaluate("streams[0].tell('error', 2)")
     expect(feed).to_have_text("Polling every 3 s")
     assert sum(url.endswith("/status") for url in looks) <= 3  # a crowd of events is one look
@@ -366,7 +375,7 @@ def test_download(page):
 # -- for everybody ------------------------------------------------------------------------------------
 
 
-def test_it_fits(page):
+def test_it_fits(page, ended):
     show(page, "All")
     page.get_by_role("list", name="Jobs").get_by_role("link").first.click()
     expect(page.locator("#job .facts").first).to_be_visible()
@@ -402,9 +411,11 @@ _CONTRAST = """
 """
 
 
-def test_it_can_be_read(page):
+def test_it_can_be_read(page, ended):
     show(page, "All")
-    expect(row(page, "gated-web.json")).to_be_visible()
+    row(page, "lost.json").get_by_role("link").click()
+    expect(page.locator("#job")).to_contain_text("What to do")
+    expect(row(page, "fine.json")).to_be_visible()
     page.get_by_role("button", name="Validate").click()
     expect(page.locator("#verdict")).to_have_text("1 problem.")
     for scheme in ("light", "dark"):

@@ -8,12 +8,8 @@ const LIVE = 5000; // between two looks with one: times go on, and nothing stays
 const GAP = 250; // from an event to the look; events come in crowds
 const AGAIN = 30_000; // until a stream that the daemon refused is asked for again
 
-// EventSource hears only names that it was told of: the stream's own, and the types of a journal.
-const EVENTS = [
-  "message", "reset", "status", "queue", "job", "state", "claimed", "started", "stage_started", "progress", "finding",
-  "check", "artifact", "warning", "stage_skipped", "stage_finished", "publishing", "finished", "failed", "cancelled",
-  "recovered",
-];
+// What the stream tells of; EventSource hears only names that it was told of. `reset`: some changes were missed.
+const EVENTS = ["message", "job", "guest", "queue", "daemon", "reset"];
 
 export class Feed {
   #look;
