@@ -25,6 +25,7 @@ from hypersdkd.engine.readiness import Entry, Readiness, Verdict
 from hypersdkd.host.files import read_regular
 from hypersdkd.host.inotify import DIRECTORY_CHANGES, Inotify
 from hypersdkd.model.job import SIDECAR_SUFFIXES
+from hypersdkd.model.problem import ProblemError
 
 #: Entries judged in one go in the thread; about 10 ms of work.
 _SLICE: Final = 200
@@ -150,13 +151,21 @@ class Intake:
 
     async def _safety_check(self) -> None:
         """One stat a directory; a look only where its mtime changed; and again at all that waits."""
-        directories = await asyncio.to_thread(lambda: [(path, _mtime(path)) for path in self._directories()])
+        try:
+            directories = await asyncio.to_thread(self._mended)
+        except (OSError, ProblemError) as error:  # the storage is in trouble: that passes, or an operator sees it
+            self._log.error("the queue's directories cannot be looked at", error=str(error))
+            return
         for directory, mtime in directories:
             if self._mtimes.get(directory) != mtime:
                 self._watch(directory)
                 self._mark_stale(directory, "changed")
         for name in self._index.waiting_names():
             self._touch(self._layout.drop, name, moved=False)
+
+    def _mended(self) -> list[tuple[Path, int]]:
+        self._layout.mend()
+        return [(path, _mtime(path)) for path in self._directories()]
 
     # -- looking ----------------------------------------------------------------------------------
 

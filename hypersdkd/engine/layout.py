@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,6 +75,15 @@ class QueueLayout:
             if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
                 raise fail("queue-unusable", f"{directory} cannot be written by user {os.geteuid()}")
 
+    def mend(self) -> None:
+        """Make the users' directories again where somebody tidied them away; ``queue-unusable``.
+
+        Not where our own directory is gone too: then the whole queue is, as when its storage is unmounted.
+        """
+        if self.private.is_dir():
+            for directory in (self.drop, self.processing, self.processed, self.failed):
+                _make(directory, 0o755)
+
     def lock(self) -> int:
         """Become the only daemon of this queue; the lock lasts as long as the descriptor. ``queue-locked``."""
         fd = try_lock(self.private / "lock")
@@ -92,9 +102,10 @@ class QueueLayout:
     def dated(self) -> Iterator[Path]:
         """Every directory of ended jobs that exists now."""
         for name in ENDED:
-            for entry in os.scandir(self.base / name):
-                if entry.is_dir(follow_symlinks=False):
-                    yield Path(entry.path)
+            with contextlib.suppress(FileNotFoundError):
+                for entry in os.scandir(self.base / name):
+                    if entry.is_dir(follow_symlinks=False):
+                        yield Path(entry.path)
 
 
 def _make(directory: Path, mode: int) -> None:

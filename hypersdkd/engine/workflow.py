@@ -352,4 +352,7 @@ def _plain(job_id: str) -> bool:
 
 def _free_bytes(crew: Crew) -> int:
     output = crew.shop.places.output
-    return shutil.disk_usage(output if output.exists() else crew.shop.spool.layout.base).free
+    try:
+        return shutil.disk_usage(output if output.exists() else crew.shop.spool.layout.base).free
+    except OSError:  # the storage is away: the rest of the status is true all the same
+        return 0
