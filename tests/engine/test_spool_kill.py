@@ -66,6 +66,9 @@ def test_a_life_killed_at_each_system_call(links: bool) -> None:
             assert contents(layout) == {CONTENT: 1}, at
             check_at_rest(layout)
             assert [path.name for path in layout.jobs.iterdir()] == [NAME]
+            claim = spool_of(layout).claims.read(NAME)
+            assert claim is not None
+            assert claim.runs <= 2
     assert at > 60, "nothing was killed"
 
 
