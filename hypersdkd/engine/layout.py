@@ -72,7 +72,7 @@ class QueueLayout:
         for directory in (self.drop, self.processing, self.processed, self.failed, self.private, self.jobs):
             if directory.stat().st_dev != device:
                 raise fail("queue-split", f"{directory} is not on the file system of {self.base}")
-            if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+            if not os.access(directory, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
                 raise fail("queue-unusable", f"{directory} cannot be written by user {os.geteuid()}")
 
     def mend(self) -> None:
@@ -102,10 +102,8 @@ class QueueLayout:
     def dated(self) -> Iterator[Path]:
         """Every directory of ended jobs that exists now."""
         for name in ENDED:
-            with contextlib.suppress(FileNotFoundError):
-                for entry in os.scandir(self.base / name):
-                    if entry.is_dir(follow_symlinks=False):
-                        yield Path(entry.path)
+            with contextlib.suppress(FileNotFoundError), os.scandir(self.base / name) as entries:
+                yield from [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def _make(directory: Path, mode: int) -> None:

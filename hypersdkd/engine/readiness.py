@@ -80,6 +80,8 @@ class Readiness:
             found = path.lstat()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            return Entry(Verdict.WAITING, f"cannot be read: {error.strerror}")
         reason = self.not_for_us(name) or _wrong_kind(found.st_mode)
         steady = clock
         if before is not None and (before.size, before.mtime) == (found.st_size, found.st_mtime_ns):

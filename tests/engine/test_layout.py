@@ -34,13 +34,13 @@ def test_a_file_in_the_place_of_a_directory(tmp_path: Path) -> None:
         QueueLayout(tmp_path).prepare()
 
 
-def test_a_queue_that_may_not_be_written(tmp_path: Path) -> None:
-    layout = QueueLayout(tmp_path / "base")
-    layout.prepare()
+def test_a_queue_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     tmp_path.chmod(0o755)
-    layout.drop.chmod(0o500)
-    with unprivileged(), raises_problem("queue-unusable"):
-        layout.prepare()
+    QueueLayout(Path()).prepare()
+    Path("to_be_processed").chmod(0o500)
+    with unprivileged(), raises_problem("queue-unusable", "to_be_processed cannot be written by user"):
+        QueueLayout(Path()).prepare()
 
 
 @pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a second file system")
