@@ -389,6 +389,26 @@ def test_foreign_files_and_a_pause_survive_a_restart_unchanged(daemon, source):
     foreign.unlink()
 
 
+def test_directories_that_somebody_tidied_away_come_back(daemon):
+    for name in ("processed", "failed", "processing", "to_be_processed"):
+        shutil.rmtree(daemon.base / name)
+    until(
+        lambda: all((daemon.base / name).is_dir() for name in ("failed", "processing", "to_be_processed")), daemon.base
+    )
+    run(daemon, "after-the-tidying.json", manifest("/srv/nothing.raw")).assert_failed("source-missing")
+    assert [job["id"] for job in daemon.api.jobs()["jobs"]] == ["after-the-tidying.json"]
+
+
+def test_a_job_whose_file_its_owner_takes_back_is_converted_all_the_same(daemon, gates, source):
+    with gates.shut("convert"):
+        daemon.drop("taken-back.json", manifest(source))
+        gates.until_waiting("convert")
+        shutil.move(daemon.base / "processing" / "taken-back.json", daemon.root / "taken-back.json")
+    until(lambda: list(daemon.base.glob("processed/*/taken-back.json.report.json")) != [], daemon.base)
+    assert (daemon.root / "taken-back.json").read_bytes() == manifest(source)
+    assert (daemon.base / "output" / "taken-back.qcow2").exists()
+
+
 def test_sigterm_lets_a_running_guest_finish(daemon, gates, source):
     with gates.shut("convert"):
         daemon.drop("running.json", manifest(source))
