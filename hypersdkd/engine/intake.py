@@ -170,13 +170,14 @@ class Intake:
     # -- looking ----------------------------------------------------------------------------------
 
     async def _round(self) -> None:
-        while self._stale or self._dirty:
-            stale, self._stale = self._stale, set()
-            dirty, self._dirty = self._dirty, {}
-            for directory in stale:
-                await self._look_at_all(directory)
-            for directory, names in dirty.items():
-                await self._look_at_some(directory, list(names.items()))
+        """Look at what there is to look at now; what comes meanwhile has set the wake and is for the next round."""
+        stale, self._stale = self._stale, set()
+        dirty, self._dirty = self._dirty, {}
+        for directory in stale:
+            await self._look_at_all(directory)
+        for directory, names in dirty.items():
+            await self._look_at_some(directory, list(names.items()))
+        if stale or dirty:
             self._on_change()
 
     async def _look_at_all(self, directory: Path) -> None:
