@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -91,17 +92,26 @@ def test_nobody_there(tmp_path):
     assert "too long" in unreachable(Address(socket=str(tmp_path / ("x" * 120))))
 
 
-def served(answer: bytes) -> Address:
-    """An address where one connection gets ``answer``, whatever it asks."""
-    listener = socket.create_server(("127.0.0.1", 0))
+@pytest.fixture
+def served() -> Iterator[Callable[[bytes], Address]]:
+    """An address where one connection gets an answer, whatever it asks."""
+    threads = []
 
-    def answer_once() -> None:
-        with listener, listener.accept()[0] as connection:
-            connection.recv(65536)
-            connection.sendall(answer)
+    def serve(answer: bytes) -> Address:
+        listener = socket.create_server(("127.0.0.1", 0))
 
-    threading.Thread(target=answer_once, daemon=True).start()
-    return Address("127.0.0.1", listener.getsockname()[1])
+        def answer_once() -> None:
+            with listener, listener.accept()[0] as connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        threads.append(threading.Thread(target=answer_once, daemon=True))
+        threads[-1].start()
+        return Address("127.0.0.1", listener.getsockname()[1])
+
+    yield serve
+    for thread in threads:
+        thread.join()
 
 
 @pytest.mark.parametrize(
@@ -116,11 +126,11 @@ def served(answer: bytes) -> Address:
         b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 200_000,
     ],
 )
-def test_something_else_answers(answer):
+def test_something_else_answers(served, answer):
     unreachable(served(answer))
 
 
-def test_a_reply_without_end(monkeypatch):
+def test_a_reply_without_end(served, monkeypatch):
     monkeypatch.setattr(module, "REPLY_LIMIT", 10)
     unreachable(served(b'HTTP/1.1 200 OK\r\n\r\n{"a": "xxxxxxxxxxxx"}'))
 
@@ -140,7 +150,7 @@ def test_a_daemon_that_does_not_answer():
         (400, b'{"problems": [1, {"code": "x"}], "detail": null}', "request-invalid", "HTTP status 400"),
     ],
 )
-def test_errors_of_the_go_api_and_of_proxies(status, body, code, message):
+def test_errors_of_the_go_api_and_of_proxies(served, status, body, code, message):
     head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with pytest.raises(DaemonRefusedError) as caught:
         Daemon(served(head + body)).status()
