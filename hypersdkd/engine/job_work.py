@@ -149,6 +149,9 @@ class JobWork:
             except OSError as error:
                 self._log.error("the queue's storage fails; trying again", error=str(error))
                 await _set_within(self._left, _STORAGE_RETRY)
+            except Exception:  # an executor's, for one: the job must neither vanish nor be taken for bad
+                self._log.exception("the job's work failed; trying again")
+                await _set_within(self._left, _STORAGE_RETRY)
 
     async def _prepare(self) -> Problem | None:
         """Read and plan the job, unless a former daemon did. The problem that stops the whole job, if any."""
@@ -235,6 +238,8 @@ class JobWork:
     async def _attend_all(self) -> None:
         """Each guest as slots allow. One that fails does not stop the others."""
         running: list[asyncio.Task[None]] = []
+        if self._leaving:
+            return
         if self._cancelled:
             await self.cancel()
         for attendant in self._attendants:
