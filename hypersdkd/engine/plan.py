@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.names import job_id
 from hypersdkd.host.image_source import open_source
 from hypersdkd.model.guest import DiskSource, Guest
@@ -30,22 +31,27 @@ class PlannedGuest:
 class Places:
     """Where sources may come from and outputs may go; all absolute.
 
-    ``beside`` is what relative source paths start from: the drop directory.
+    ``beside`` is what relative source paths start from: the drop directory. ``queue`` are directories whose
+    files are jobs and records; no output goes there, even if they lie below ``output_roots``.
     """
 
     beside: Path
     source_roots: tuple[Path, ...]
     output: Path
     output_roots: tuple[Path, ...]
+    queue: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, base: Path, sources: Sequence[Path], output: Path, outputs: Sequence[Path]) -> Places:
         """Resolve the roots once, so that a link below them cannot lead out."""
+        layout = QueueLayout(base)
+        queue = (layout.drop, layout.processing, layout.processed, layout.failed, layout.private)
         return cls(
-            beside=base / "to_be_processed",
+            beside=layout.drop,
             source_roots=tuple(_real(root) for root in (base, *sources)),
             output=_real(output),
             output_roots=tuple(_real(root) for root in (output, *outputs)),
+            queue=tuple(_real(directory) for directory in queue),
         )
 
 
@@ -91,7 +97,14 @@ def _absolute(disk: DiskSource, places: Places) -> DiskSource:
 def _outputs(guest: Guest, places: Places) -> list[Path]:
     first = _first_output(guest, places)
     real = _real(first.parent) / first.name
-    if not any(real.is_relative_to(root) for root in places.output_roots):
+    if any(real.is_relative_to(directory) for directory in places.queue):
+        raise fail(
+            "output-outside",
+            f"{first} is inside the queue itself",
+            remedy=f"Use a path below {places.output}.",
+            path="pipeline.convert.output_path",
+        )
+    if not any(root in real.parents for root in places.output_roots):
         allowed = ", ".join(map(str, (*places.output_roots[1:], real.parent)))
         raise fail(
             "output-outside",
@@ -115,7 +128,7 @@ def _first_output(guest: Guest, places: Places) -> Path:
     if "\0" in guest.output_path:
         raise fail("name-invalid", "output_path holds a NUL", path="pipeline.convert.output_path")
     asked = Path(os.path.normpath(places.output / guest.output_path))
-    if guest.output_path.endswith("/") or asked.is_dir():
+    if guest.output_path.endswith("/") or asked.is_dir() or asked in places.output_roots:
         return asked / file_name
     if len(os.fsencode(asked.name)) > 255:
         raise fail("name-invalid", "output_path's file name is over 255 bytes", path="pipeline.convert.output_path")

@@ -56,7 +56,8 @@ def full(small_place):
 
 @pytest.fixture(scope="module")
 def running(root, gates, small_place):
-    with DaemonProcess(root, environment=gates.environment, output_dirs=[str(small_place)]) as daemon:
+    output_dirs = [str(small_place), str(root / "base")]
+    with DaemonProcess(root, environment=gates.environment, output_dirs=output_dirs) as daemon:
         yield daemon
 
 
@@ -182,12 +183,31 @@ def test_outputs_outside_their_directories(daemon, source, root):
     outside.mkdir()
     (daemon.base / "output").mkdir(exist_ok=True)
     (daemon.base / "output" / "way-out").symlink_to(outside)
-    paths = {"up": "../up.qcow2", "absolute": str(outside / "x.qcow2"), "link": "way-out/x.qcow2", "deep": "a/../../b"}
+    paths = {
+        "up": "../../up.qcow2",
+        "absolute": str(outside / "x.qcow2"),
+        "link": "way-out/x.qcow2",
+        "deep": "a/../../../b",
+        "queue": "../to_be_processed/x.qcow2",
+        "record": "../failed/2020-01-01/x.json.error.json",
+        "own": str(daemon.base / ".hypersdkd" / "lock2"),
+    }
     for name, path in paths.items():
         failed = run(daemon, f"{name}-out.json", manifest(source, output_path=path))
         failed.assert_failed("output-outside")
         assert failed.record["path"] == "pipeline.convert.output_path"
     assert list(outside.iterdir()) == []
+
+
+def test_an_output_path_that_is_the_output_directory_means_a_file_in_it(tmp_path):
+    """Also before that directory is there."""
+    source = raw_disk(tmp_path / "disk.raw", 4 * MIB)
+    with DaemonProcess(tmp_path) as daemon:
+        for name, path in {"dot": ".", "whole": str(daemon.base / "output"), "slash": "new/"}.items():
+            done = run(daemon, f"{name}.json", manifest(source, output_path=path))
+            assert done.kind == "processed", done.record
+            assert Path(done.record["artifacts"]["output"]).name == f"{name}.qcow2"
+        assert (daemon.base / "output" / "dot.qcow2").exists()
 
 
 def test_an_output_directory_that_cannot_be_made(daemon, source):
@@ -423,6 +443,21 @@ def test_sigterm_lets_a_running_guest_finish(daemon, gates, source):
     assert "running.json" in done and "not-started.json" not in done
     daemon.start()
     assert outcome(daemon, "not-started.json").kind == "processed"
+
+
+def test_a_second_sigterm_ends_running_guests_and_they_run_again(daemon, gates, source):
+    with gates.shut("convert"):
+        daemon.drop("hurry.json", manifest(source))
+        gates.until_waiting("convert")
+        os.kill(daemon.pid, signal.SIGTERM)
+        until(lambda: daemon.api.status()["draining"] is True, daemon.base)
+        os.kill(daemon.pid, signal.SIGTERM)
+        assert daemon.wait(timeout=5) == 0
+        assert daemon.worker_pids() == []
+    assert (daemon.base / "processing" / "hurry.json").exists()
+    daemon.start()
+    done = outcome(daemon, "hurry.json")
+    assert (done.kind, done.record["attempts"], done.record["runs"]) == ("processed", 2, 1)
 
 
 # -- another user, another pace -----------------------------------------------------------------------
