@@ -87,23 +87,29 @@ def reference(path: Path, format_name: str) -> str:
     Raises ``image-invalid`` for a name that JSON may not hold (see :func:`plain_path`).
     """
     text = os.fspath(path)
-    if not path.is_absolute() or not text.isascii():
+    if not path.is_absolute() or not _is_plain(text):
         raise fail("image-invalid", f"{path.name!r} cannot be named to qemu-img")
     node = {"driver": format_name, "backing": None, "file": {"driver": "file", "filename": text}}
     return "json:" + json.dumps(node, separators=(",", ":"))
 
 
 def plain_path(path: Path, links: Path, name: str) -> Path:
-    """``path``, or a link to it named ``name`` in our directory ``links`` if its name is not ASCII.
+    """``path``, or a link to it named ``name`` in our directory ``links`` if its name is not plain text.
 
-    qemu's JSON takes only valid UTF-8 without non-characters; file names are any bytes.
+    qemu's JSON takes only valid UTF-8 without non-characters; file names are any bytes. The path of
+    ``links`` itself must be plain text; job IDs, which are part of it, always are.
     """
-    if os.fspath(path).isascii():
+    if _is_plain(os.fspath(path)):
         return path
     link = links / name
     link.unlink(missing_ok=True)
     link.symlink_to(path)
     return link
+
+
+def _is_plain(text: str) -> bool:
+    """Whether qemu's JSON can hold it: what is printable is neither half a surrogate pair nor a non-character."""
+    return text.isascii() or text.isprintable()
 
 
 def version() -> str:

@@ -228,9 +228,10 @@ def test_a_disk_with_a_hostile_name_is_converted_under_a_harmless_one(disks, tmp
     content = make(tmp_path / "plain.vmdk", size=4 * MIB).read_bytes()
     before = {*disks.ended(), "large.vmdk"}  # that one may end at any time
     disks.drop(name, content)
-    until(lambda: len(set(disks.ended("processed")) - before) == 1, disks.base)
+    until(lambda: len(set(disks.ended()) - before) == 1, disks.base)
     (ended,) = set(disks.ended()) - before
     done = outcome(disks, ended)
+    assert done.kind == "processed", done.record
     assert done.file.read_bytes() == content
     assert ended.isprintable() and done.record["original_name"].isprintable()
     output = Path(done.record["artifacts"]["output"])
