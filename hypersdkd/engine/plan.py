@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,9 @@ from hypersdkd.host.image_source import open_source
 from hypersdkd.model.guest import DiskSource, Guest
 from hypersdkd.model.job import stem
 from hypersdkd.model.problem import Problem, ProblemError, fail
+
+#: Longest name in bytes that Linux's file systems have, limits.h.
+_NAME_MAX: Final = 255
 
 #: Source type of a dropped disk by its suffix; a suffix that is a source type stands for itself.
 _TYPE_BY_SUFFIX: Final[Mapping[str, str]] = {"img": "raw"}
@@ -83,9 +87,18 @@ def plan(job: str, guests: Sequence[Guest], places: Places, busy: Callable[[Path
                 os.close(open_source(disk.source_path, places.source_roots)[1])
         except ProblemError as error:
             planned.append(PlannedGuest(named, error.problem))
+        except (OSError, ValueError) as error:
+            planned.append(PlannedGuest(named, _impossible(error)))
         else:
             planned.append(PlannedGuest(named))
     return planned
+
+
+def _impossible(error: OSError | ValueError) -> Problem:
+    """Of a path that no file can have, or that cannot be looked at."""
+    if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
+        return Problem("output-unwritable", f"{error.filename} cannot be looked at: {error.strerror}")
+    return Problem("name-invalid", f"a path of this guest cannot be one: {error}")
 
 
 def _absolute(disk: DiskSource, places: Places) -> DiskSource:
@@ -130,13 +143,13 @@ def _first_output(guest: Guest, places: Places) -> Path:
     asked = Path(os.path.normpath(places.output / guest.output_path))
     if guest.output_path.endswith("/") or asked.is_dir() or asked in places.output_roots:
         return asked / file_name
-    if len(os.fsencode(asked.name)) > 255:
-        raise fail("name-invalid", "output_path's file name is over 255 bytes", path="pipeline.convert.output_path")
     return asked
 
 
 def _check_output(output: Path, taken: set[str], busy: Callable[[Path], bool]) -> None:
     where = "pipeline.convert.output_path"
+    if len(os.fsencode(output.name)) > _NAME_MAX:
+        raise fail("name-invalid", f"output_path's file name is over {_NAME_MAX} bytes", path=where)
     if str(output) in taken:
         raise fail("manifest-duplicate-output", f"another guest of this job writes {output}", path=where)
     if busy(output):
