@@ -26,9 +26,14 @@ class Ended:
     cancelled: bool = False
 
 
+#: Seconds of the first and the last moment that RFC 3339 can say; anyone can give a file any time.
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC).timestamp()
+_LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+
+
 def rfc3339(nanoseconds: int) -> str:
     """A time of a file as the API gives it: RFC 3339, UTC, milliseconds."""
-    stamp = datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+    stamp = datetime.fromtimestamp(min(max(nanoseconds / 1e9, _EARLIEST), _LATEST), UTC)
     return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -83,7 +88,8 @@ class Index:
         if entry is not None:
             self._drop[name] = entry
             self._verdicts[entry.verdict] += 1
-            if entry.verdict is Verdict.READY and (before is None or before.verdict is not Verdict.READY):
+            known = before is not None and before.verdict is Verdict.READY and before.arrived == entry.arrived
+            if entry.verdict is Verdict.READY and not known:
                 heapq.heappush(self._heap, (entry.arrived, name))
         self.version += 1
 
@@ -95,8 +101,6 @@ class Index:
             if entry is not None and entry.verdict is Verdict.READY and entry.arrived == arrived:
                 return name
             heapq.heappop(self._heap)
-            if entry is not None and entry.verdict is Verdict.READY:
-                heapq.heappush(self._heap, (entry.arrived, name))
         return None
 
     def waiting_names(self) -> list[str]:

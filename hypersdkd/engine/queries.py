@@ -7,13 +7,14 @@ import base64
 import binascii
 import heapq
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 from hypersdkd.engine.index import ActiveJob, Day, Ended, Index, rfc3339
 from hypersdkd.engine.layout import QueueLayout
@@ -167,8 +168,8 @@ def _state(day: Day, row: Ended) -> JobState:
 
 def with_record(row: JobSummary, record: Mapping[str, object]) -> JobSummary:
     """An ended job's row with what its record says."""
-    started = _text(record.get("claimed_at"))
-    finished = _text(record.get("completed_at") or record.get("failed_at")) if started else row.finished_at
+    started = _time(record.get("claimed_at"))
+    finished = _time(record.get("completed_at") or record.get("failed_at")) if started else row.finished_at
     stage = str(record.get("stage", "")) or row.status.value
     return replace(
         row,
@@ -197,14 +198,30 @@ def problem_of(record: Mapping[str, object]) -> Problem | None:
 
 def _read_json(path: Path) -> Mapping[str, object]:
     try:
-        record = json.loads(read_regular(path, _SIDECAR_LIMIT))
+        record = json.loads(
+            read_regular(path, _SIDECAR_LIMIT), parse_constant=_refuse_number, parse_float=_finite_number
+        )
     except (OSError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+def _refuse_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _finite_number(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_number(text)
+
+
+def _time(value: object) -> str | None:
+    """A record's time, if clients can read it: with a zone, as ours have and hyper2kvm's have not."""
+    try:
+        stamp = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return str(value) if stamp is not None and stamp.tzinfo is not None and "T" in str(value) else None
 
 
 def _since(started: str | None) -> int:

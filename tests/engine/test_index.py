@@ -117,3 +117,5 @@ def test_the_window_of_plugins_shows_everything_once_in_order() -> None:
 def test_times_are_utc_to_the_millisecond() -> None:
     assert rfc3339(1_700_000_000_123_456_789) == "2023-11-14T22:13:20.123Z"
     assert rfc3339(0) == "1970-01-01T00:00:00.000Z"
+    assert rfc3339(10**21) == "9999-12-31T00:00:00.000Z"  # a file may have any time that its file system holds
+    assert rfc3339(-(10**21)) == "0001-01-01T00:00:00.000Z"
