@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ from hypersdkd.host.files import is_locked
 from hypersdkd.host.inotify import FILE_GROWTH, Inotify
 from hypersdkd.host.sessions import boot_id, read_stamp
 from hypersdkd.model.event import Event, EventType
-from hypersdkd.model.problem import Problem
+from hypersdkd.model.problem import Problem, ProblemError
 from hypersdkd.model.report import GuestFold
 from hypersdkd.spec.ports import WorkerHandle
 from hypersdkd.spec.types import Executor, GuestRun
@@ -51,6 +52,7 @@ class Attendant:
         self._cancelled = False
         self._leaving = False
         self._doomed = False
+        self._last_status: int | None = None
         self._log = structlog.get_logger().bind(job=run.job_id, vm=run.vm)
         self.fold = GuestFold(run.vm)
         self.read()
@@ -99,7 +101,11 @@ class Attendant:
                 return
             if self._poisoned():
                 return
-            self._worker = await self._executor.start(self._run)
+            try:
+                self._worker = await self._executor.start(self._run)
+            except ProblemError as error:  # the executor's answer: this guest cannot be run there
+                self._append(EventType.FAILED, {"problem": error.problem.as_dict()})
+                return
         if self._doomed:  # since before there was a worker to kill
             await self._worker.kill()
         status = await self._worker.wait()
@@ -145,11 +151,13 @@ class Attendant:
         return "crash" if stamp is not None and stamp.boot != boot_id() else "interruption"
 
     def _record_loss(self, reason: str, status: int | None = None) -> None:
+        self._last_status = status
         self._append(EventType.RECOVERED, {"reason": reason, "exit_status": status})
 
     def _poisoned(self) -> bool:
         if self.fold.crashes >= self._max_attempts:
-            code, message = "worker-crashed", f"the worker died {self.fold.crashes} times"
+            last = f", the last time {_how(self._last_status)}" if self._last_status is not None else ""
+            code, message = "worker-crashed", f"the worker died {self.fold.crashes} times{last}"
         elif self.fold.interruptions >= self._max_attempts * INTERRUPTIONS_PER_CRASH:
             code, message = "worker-interrupted", f"the daemon died {self.fold.interruptions} times while it ran"
         else:
@@ -169,6 +177,17 @@ class Attendant:
     def _clean(self) -> None:
         withdraw(recorded(self.fold.publishing))
         remove_temporaries(self._run.directory, self._outputs)
+
+
+def _how(status: int) -> str:
+    """An exit status in words; negative ones are signals."""
+    if status >= 0:
+        return f"with exit status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    return f"by {name}" + (" (as the kernel does when memory runs out)" if status == -signal.SIGKILL else "")
 
 
 async def wait_all(tasks: list[asyncio.Task[None]]) -> None:

@@ -66,6 +66,8 @@ class Index:
         """Jobs that we work, by ID."""
         self.active_files: set[str] = set()
         """Names of their files in ``processing/``."""
+        self.last_error = ""
+        """What the last failed job failed of."""
         self.version = 0
         """Grows at every change."""
 

@@ -232,7 +232,8 @@ class Intake:
     async def _look_at_ended(self, day: Day, directory: Path, names: Sequence[tuple[str, bool]]) -> None:
         jobs = [name for name, _moved in names if _is_record(name)]
         for name, row in await asyncio.to_thread(_ended_rows, directory, jobs, day[0] == "failed"):
-            self._index.set_ended(day, name, row)
+            if row is None or name not in self._index.active:  # whose work says itself that it has ended
+                self._index.set_ended(day, name, row)
 
     async def _look_at_days(self, directory: Path, names: Sequence[tuple[str, bool]]) -> None:
         for name, _moved in names:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor as ThreadExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -16,13 +14,14 @@ import structlog
 
 from hypersdkd.engine.attendant import Attendant, wait_all
 from hypersdkd.engine.claims import Claim, ClaimState
-from hypersdkd.engine.guest_files import LOG, WorkOrder, guest_run
+from hypersdkd.engine.guest_files import WorkOrder, guest_run
+from hypersdkd.engine.job_outcome import log_lines, outcome_of, share_of
 from hypersdkd.engine.journal import JournalWriter
 from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.plan import Places, PlannedGuest, dropped_disk, plan, suffix_of
 from hypersdkd.engine.slots import Slots
 from hypersdkd.engine.spool import Spool
-from hypersdkd.host.files import read_regular
+from hypersdkd.host.files import read_regular, remove_tree
 from hypersdkd.host.inotify import Inotify
 from hypersdkd.model.document import MAX_BYTES
 from hypersdkd.model.event import Event, EventType, now
@@ -46,15 +45,6 @@ _SLICE: Final = 50
 #: Bytes of a guest's log that an error record carries.
 _LOG_TAIL: Final = 16384
 
-#: Where each stage begins and ends in a guest's share of the job's progress, in percent.
-_SPANS: Final = {
-    Stage.LOAD.value: (0, 5),
-    Stage.INSPECT.value: (5, 10),
-    Stage.FIX.value: (10, 20),
-    Stage.CONVERT.value: (20, 90),
-    Stage.VALIDATE.value: (90, 100),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
@@ -72,7 +62,7 @@ class Workshop:
     worker_plugins: tuple[str, ...]
     validate: Callable[[bytes, str], Awaitable[Validation]]
     on_event: Callable[[str, Event], None]
-    on_ended: Callable[[Claim], None]
+    on_ended: Callable[[Claim, Problem | None], None]
     outputs_in_use: dict[Path, str] = field(default_factory=dict)
 
     async def in_disk_thread(self, call: Callable[[], _T]) -> _T:
@@ -104,7 +94,7 @@ class JobWork:
             id=self.claim.id,
             status=JobState.PROCESSING,
             stage=running[0].stage.upper() if running else "QUEUED",
-            progress=sum(map(_share, folds)) // len(folds) if folds else 0,
+            progress=sum(map(share_of, folds)) // len(folds) if folds else 0,
             started_at=self.claim.claimed_at,
             guests=tuple(fold.progress() for fold in running),
             guests_total=len(folds),
@@ -163,7 +153,7 @@ class JobWork:
         except ProblemError as error:
             return error.problem
         if not self._validation.valid:
-            return self._validation.problems[0]
+            return self._first_problem()
         await asyncio.to_thread(self._write_orders, guests)
         attendants = []
         for number, directory in enumerate(self._guest_directories()):
@@ -172,6 +162,13 @@ class JobWork:
                 await asyncio.sleep(0)  # a batch may have 10,000 guests, and each has its files read
         self._attendants = attendants
         return None
+
+    def _first_problem(self) -> Problem:
+        """The problem that stands for all; one of syntax says of which file."""
+        first = self._validation.problems[0]
+        if not first.code.startswith("document-"):
+            return first
+        return replace(first, message=f"{file_name_for_display(self.claim.original_name)}: {first.message}")
 
     async def _read(self) -> Sequence[Guest]:
         file = self._shop.spool.layout.processing / self.claim.file
@@ -187,8 +184,8 @@ class JobWork:
         return self._validation.guests
 
     def _write_orders(self, guests: Sequence[Guest]) -> None:
-        known = {int(directory.name) for directory in self._guest_directories() if (directory / "guest.json").exists()}
-        if len(known) == len(guests):
+        known = self._known_orders()
+        if len(known) == len(guests) and self.claim.runs == 1:
             return
         shop = self._shop
         in_use = shop.outputs_in_use
@@ -197,11 +194,26 @@ class JobWork:
             return in_use.get(path, self.claim.id) != self.claim.id
 
         for number, planned in enumerate(plan(self.claim.id, guests, shop.places, busy), start=1):
-            if number not in known:
+            if known.pop(number, None) != planned.guest:
                 self._write_order(number, planned)
+        for number in known:  # of a manifest that was changed before its retry
+            remove_tree(self._guest_directory(number))
+
+    def _known_orders(self) -> dict[int, Guest]:
+        """Guests that are planned already: all of them after a restart, after a retry those that were completed."""
+        orders = {}
+        for directory in self._guest_directories():
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                orders[int(directory.name)] = WorkOrder.read(directory).guest
+        return orders
+
+    def _guest_directory(self, number: int) -> Path:
+        return self._shop.spool.claims.directory(self.claim.id) / f"{number:05d}"
 
     def _write_order(self, number: int, planned: PlannedGuest) -> None:
-        directory = self._shop.spool.claims.directory(self.claim.id) / f"{number:05d}"
+        directory = self._guest_directory(number)
+        if (directory / "guest.json").exists():  # another guest's, of a former run
+            remove_tree(directory)
         directory.mkdir(mode=0o750, exist_ok=True)
         order = WorkOrder(
             self.claim.id,
@@ -287,15 +299,17 @@ class JobWork:
             self.claim = await self._shop.in_disk_thread(lambda: finish(claim, ending.outcome, sidecar))
         for path in [path for path, job in self._shop.outputs_in_use.items() if job == claim.id]:
             del self._shop.outputs_in_use[path]
-        self._log.info(
-            "job ended", outcome=ending.outcome.value, error=ending.problem.message if ending.problem else ""
-        )
-        self._shop.on_ended(self.claim)
+        if ending.problem is None:
+            self._log.info("job ended", outcome=ending.outcome.value)
+        else:
+            tell = self._log.warning if ending.outcome is JobState.FAILED else self._log.info
+            tell("job ended", outcome=ending.outcome.value, code=ending.problem.code, error=ending.problem.message)
+        self._shop.on_ended(self.claim, ending.problem)
 
     def ending(self, problem: Problem | None) -> Ending:
         """The job's record: the worst outcome of its guests, or ``problem`` if it never came to them."""
         folds = self.folds()
-        outcome, worst = _outcome(folds, problem)
+        outcome, worst = outcome_of(folds, problem)
         if self.claim.state is ClaimState.FINISHING:
             outcome = JobState(self.claim.outcome)  # decided before the crash
         return Ending(
@@ -318,45 +332,6 @@ class JobWork:
             if fold.state is not JobState.COMPLETED:
                 return log_lines(directory, _LOG_TAIL)
         return ()
-
-
-def log_lines(guest_directory: Path, limit: int) -> Sequence[str]:
-    """The last lines of a guest's log, at most ``limit`` bytes of it; control characters escaped."""
-    try:
-        with (guest_directory / LOG).open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - limit))
-            text = file.read(limit).decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ()
-    return [json.dumps(line)[1:-1] if not line.isprintable() else line for line in text.splitlines()]
-
-
-def _outcome(folds: Sequence[GuestFold], problem: Problem | None) -> tuple[JobState, Problem | None]:
-    if problem is not None:
-        return JobState.CANCELLED if problem.code == "cancelled" else JobState.FAILED, problem
-    bad = [fold for fold in folds if fold.state is not JobState.COMPLETED]
-    if not bad:
-        return JobState.COMPLETED, None
-    failed = [fold for fold in bad if fold.state is JobState.FAILED]
-    if not failed:
-        return JobState.CANCELLED, bad[0].problem or Problem("cancelled", "the job was cancelled")
-    first = failed[0].problem or Problem("step-failed", "the guest failed")
-    if len(folds) == 1:
-        return JobState.FAILED, first
-    names = ", ".join(fold.vm for fold in failed[:5])
-    return JobState.FAILED, Problem(
-        "batch-failed",
-        f"{len(failed)} of {len(folds)} guests failed ({names}); the first: {first.message}",
-        first.detail,
-    )
-
-
-def _share(fold: GuestFold) -> int:
-    if fold.state is not None:
-        return 100
-    low, high = _SPANS.get(fold.stage, (0, 0))
-    return low + (high - low) * fold.progress().percent // 100
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:

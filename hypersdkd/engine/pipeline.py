@@ -56,10 +56,13 @@ class Pipeline:
     def _give_up(self, problem: Problem) -> None:
         remove_temporaries(self._directory, [Path(path) for path in self._order.guest.outputs])
         remove_tree(self._directory / WORK)
+        for line in (f"failed: {problem.code}: {problem.message}", *problem.detail.splitlines()):
+            self._context.log(line)
         self._journal.append(EventType.FAILED, self._stage.value, {"problem": problem.as_dict()})
 
     def _attempt(self) -> None:
         self._journal.append(EventType.STARTED)
+        self._require_steps()
         remove_temporaries(self._directory, [Path(path) for path in self._order.guest.outputs])
         remove_tree(self._directory / WORK)
         (self._directory / WORK).mkdir(mode=0o700)
@@ -70,6 +73,13 @@ class Pipeline:
             self._run_stage(stage)
         self._publish()
 
+    def _require_steps(self) -> None:
+        """Without these nothing would be converted, or nothing checked: say so before the work, not after it."""
+        there = {step.stage for _plugin, step in self._plugins.steps}
+        for stage in (Stage.CONVERT, Stage.VALIDATE):
+            if stage not in there:
+                raise fail("plugin-failed", f"no plugin is loaded for {stage.value}", remedy="Enable the plugin again.")
+
     def _run_stage(self, stage: Stage) -> None:
         steps = [(plugin, step) for plugin, step in self._plugins.steps if step.stage is stage]
         if stage in {Stage.INSPECT, Stage.FIX} and not steps:
@@ -77,8 +87,6 @@ class Pipeline:
             if _asked_for(self._order.guest, stage):
                 self._context.warn(_not_done(stage))
             return
-        if stage in {Stage.CONVERT, Stage.VALIDATE} and not steps:
-            raise fail("plugin-failed", f"no plugin is loaded for {stage.value}", remedy="Enable the plugin again.")
         self._context.begin_stage(stage.value)
         if stage is Stage.LOAD:
             for disk in self._order.guest.disks:

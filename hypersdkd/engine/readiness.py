@@ -82,7 +82,7 @@ class Readiness:
             return None
         except OSError as error:
             return Entry(Verdict.WAITING, f"cannot be read: {error.strerror}")
-        reason = self.not_for_us(name) or _wrong_kind(found.st_mode)
+        reason = _wrong_kind(found.st_mode) or self.not_for_us(name)
         steady = clock
         if before is not None and (before.size, before.mtime) == (found.st_size, found.st_mtime_ns):
             steady, moved = before.steady_since or clock, moved or before.moved

@@ -16,7 +16,7 @@ from hypersdkd.engine.index import Ended, Index
 from hypersdkd.engine.job_work import JobWork, Workshop
 from hypersdkd.engine.readiness import Entry, Readiness, Verdict
 from hypersdkd.model.job import JobState
-from hypersdkd.model.problem import ProblemError, fail
+from hypersdkd.model.problem import Problem, ProblemError, fail
 
 
 class Scheduler:
@@ -149,10 +149,12 @@ class Scheduler:
         self.wake()
 
 
-def record_end(index: Index, layout_of_day: Callable[[str, str], Path]) -> Callable[[Claim], None]:
+def record_end(index: Index, layout_of_day: Callable[[str, str], Path]) -> Callable[[Claim, Problem | None], None]:
     """What the index learns when a job has ended, before inotify tells."""
 
-    def ended(claim: Claim) -> None:
+    def ended(claim: Claim, problem: Problem | None) -> None:
+        if problem is not None and claim.outcome == JobState.FAILED.value:
+            index.last_error = f"{claim.id}: {problem.message}"
         outcome = JobState(claim.outcome)
         day = ("processed" if outcome is JobState.COMPLETED else "failed", claim.date)
         index.active.pop(claim.id, None)

@@ -27,12 +27,15 @@ from pathlib import Path
 from typing import Final
 
 from hypersdkd.engine.claims import Claim, ClaimState, ClaimStore
+from hypersdkd.engine.guest_files import WorkOrder
+from hypersdkd.engine.journal import read_journal
 from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.names import job_id
 from hypersdkd.host.files import remove_tree, rename_new, sync_directory, write_new
 from hypersdkd.model.event import now
 from hypersdkd.model.job import SIDECAR_SUFFIXES, JobState
 from hypersdkd.model.problem import ProblemError, fail
+from hypersdkd.model.report import fold
 
 #: The sidecar that records each outcome, by the queue's mode.
 SIDECARS: Final = {
@@ -211,6 +214,18 @@ class Spool:
         return not (self.layout.processing / claim.file).exists()
 
     def forget_guests(self, job: str) -> None:
-        """Remove the guests of a former run: a retry begins anew."""
+        """Remove the guests of a former run: a retry begins them anew. Those that are completed, and whose outputs
+        are still there, are kept: they need not be made again, and could not be, beside their outputs."""
         for directory in self.claims.guest_directories(job):
-            remove_tree(directory)
+            if not _is_kept(directory):
+                remove_tree(directory)
+
+
+def _is_kept(guest: Path) -> bool:
+    if fold(read_journal(guest)).state is not JobState.COMPLETED:
+        return False
+    try:
+        outputs = WorkOrder.read(guest).guest.outputs
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return all(Path(output).exists() for output in outputs)

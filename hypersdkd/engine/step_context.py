@@ -95,10 +95,12 @@ class GuestContext:
     def check(self, name: str, passed: bool, detail: str = "") -> None:
         """A check's result."""
         self._emit(EventType.CHECK, name=name, passed=passed, detail=detail)
+        self.log(f"check {name}: {'passed' if passed else 'FAILED'}{': ' if detail else ''}{detail}")
 
     def warn(self, problem: Problem) -> None:
         """Something the operator should know."""
         self._emit(EventType.WARNING, **problem.as_dict())
+        self.log(f"warning: {problem.message}")
 
     def tool(self, name: str, version: str) -> None:
         """A program that took part."""
@@ -118,15 +120,18 @@ class GuestContext:
         self._stage_started = time.monotonic()
         self._last_progress, self._complete = 0.0, False
         self._emit(EventType.STAGE_STARTED)
+        self.log("begins")
 
     def end_stage(self) -> None:
         """The stage is complete."""
         self._emit(EventType.STAGE_FINISHED)
+        self.log(f"complete after {time.monotonic() - self._stage_started:.1f} s")
 
     def skip_stage(self, stage: str, reason: str) -> None:
         """The stage is not run."""
         self._stage = stage
         self._emit(EventType.STAGE_SKIPPED, reason=reason)
+        self.log(f"skipped: {reason}")
 
     def add_disk(self, disk: SourceDisk) -> None:
         """LOAD opened a disk."""

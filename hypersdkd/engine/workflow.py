@@ -19,7 +19,8 @@ from hypersdkd.engine.door import Door
 from hypersdkd.engine.hook_calls import HookCalls
 from hypersdkd.engine.index import Day, Ended, Index, QueueWindow, today
 from hypersdkd.engine.intake import Intake
-from hypersdkd.engine.job_work import Workshop, log_lines
+from hypersdkd.engine.job_outcome import log_lines
+from hypersdkd.engine.job_work import Workshop
 from hypersdkd.engine.journal import read_journal
 from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.plugins import Plugins
@@ -29,7 +30,7 @@ from hypersdkd.engine.validation import validate
 from hypersdkd.host.files import write_replacing
 from hypersdkd.model.event import Event
 from hypersdkd.model.job import JobState, JobSummary
-from hypersdkd.model.problem import fail
+from hypersdkd.model.problem import ProblemError, fail
 from hypersdkd.model.replies import (
     JobDetail,
     JobPage,
@@ -74,7 +75,6 @@ class WorkflowService:
         self._receipts: OrderedDict[str, tuple[str, Receipt]] = OrderedDict()
         self._submitting = asyncio.Lock()
         self._ending: set[asyncio.Task[None]] = set()
-        self.last_error = ""
 
     # -- status -----------------------------------------------------------------------------------
 
@@ -111,7 +111,7 @@ class WorkflowService:
             executor=crew.shop.executor.name,
             free_bytes=_free_bytes(crew),
             eta_seconds=max(etas) if any(etas) else None,
-            last_error=self.last_error,
+            last_error=index.last_error,
             plugins=[record.as_dict() for record in crew.plugins.records],
         )
 
@@ -164,7 +164,7 @@ class WorkflowService:
         """The record of an ended job, or how a running one fares so far."""
         work = self._crew.scheduler.job(job_id)
         if work is not None:
-            return {**work.ending(None).record(), "status": "processing", "completed_at": None}
+            return work.ending(None).so_far()
         ended = self._find_ended(job_id)
         if ended is None:
             await self.job(job_id)
@@ -176,21 +176,30 @@ class WorkflowService:
 
     async def cancel(self, job_id: str) -> None:
         """Ask for a job's end."""
-        work = self._crew.scheduler.job(job_id)
-        if work is not None:
-            claims = self._crew.shop.spool.claims
-            await self._crew.shop.in_disk_thread(lambda: claims.ask_cancel(job_id))
-            task = asyncio.create_task(work.cancel())  # ending libguestfs's QEMU takes seconds
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+        if await self._cancel_running(job_id):
             return
         pending = self._pending_name(job_id)
         if pending is not None:
-            await self._crew.scheduler.cancel_pending(pending)
-            return
+            try:
+                await self._crew.scheduler.cancel_pending(pending)
+                return
+            except ProblemError:  # it was claimed a moment ago: it runs, or has even ended
+                if await self._cancel_running(job_id):
+                    return
         detail = await self.job(job_id)
         why = "another daemon works it" if detail.summary.foreign else f"it is {detail.summary.status.value}"
         raise fail("job-state", f"{job_id} cannot be cancelled: {why}")
+
+    async def _cancel_running(self, job_id: str) -> bool:
+        work = self._crew.scheduler.job(job_id)
+        if work is None:
+            return False
+        claims = self._crew.shop.spool.claims
+        await self._crew.shop.in_disk_thread(lambda: claims.ask_cancel(job_id))
+        task = asyncio.create_task(work.cancel())  # ending libguestfs's QEMU takes seconds
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        return True
 
     async def retry(self, job_id: str) -> None:
         """Put a failed or cancelled job back into the drop directory."""

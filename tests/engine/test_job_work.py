@@ -12,7 +12,7 @@ import pytest
 
 from hypersdkd.engine import job_work
 from hypersdkd.engine.claims import ClaimState
-from hypersdkd.engine.job_work import log_lines
+from hypersdkd.engine.job_outcome import log_lines
 from hypersdkd.model.event import EventType
 from hypersdkd.model.job import JobState
 from hypersdkd.spec.types import GuestRun

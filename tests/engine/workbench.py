@@ -27,6 +27,7 @@ from hypersdkd.engine.validation import validate
 from hypersdkd.engine.workflow import Crew, WorkflowService
 from hypersdkd.host.inotify import Inotify
 from hypersdkd.model.event import Event
+from hypersdkd.model.problem import Problem
 from tests.engine.fake_executor import FakeExecutor
 from tests.engine.queue_state import make_queue
 
@@ -84,8 +85,8 @@ class Workbench:
         self.events.append((job, event))
         self.changed.set()
 
-    def _ended(self, claim: Claim) -> None:
-        self._record_end(claim)
+    def _ended(self, claim: Claim, problem: Problem | None) -> None:
+        self._record_end(claim, problem)
         self.changed.set()
 
     def _look(self) -> None:
