@@ -355,21 +355,29 @@ def test_retry_of_a_cancelled_job(daemon, gates, source):
     assert outcome(daemon, "second-thoughts.json").record["runs"] == 2
 
 
-def test_a_batch_with_one_bad_guest_converts_the_others(daemon, source):
-    guests = {"left": pipeline(source), "bad": pipeline("/srv/nothing.raw"), "right": pipeline(source)}
+def test_a_batch_with_one_bad_guest_converts_the_others_and_a_retry_only_that_one(daemon, root, source):
+    late = root / "late-guest.raw"
+    guests = {"left": pipeline(source), "bad": pipeline(late), "right": pipeline(source)}
     failed = run(daemon, "three.json", batch(**guests))
-    failed.assert_failed("batch-failed", "1 of 3", "bad", "/srv/nothing.raw")
+    failed.assert_failed("batch-failed", "1 of 3", "bad", str(late))
     by_name = {guest["vm"]: guest for guest in failed.record["vms"]}
-    assert {name: guest["status"] for name, guest in by_name.items()} == {
-        "left": "completed",
-        "bad": "failed",
-        "right": "completed",
-    }
+    ends = {"left": "completed", "bad": "failed", "right": "completed"}
+    assert {name: guest["status"] for name, guest in by_name.items()} == ends
     assert by_name["bad"]["problem"]["code"] == "source-missing"
     outputs = [daemon.base / "output" / f"{name}.qcow2" for name in ("left", "right")]
     assert failed.record["artifacts"]["outputs"] == [str(path) for path in outputs]
     for output in outputs:
         qemu_img("compare", "-f", "raw", "-F", "qcow2", source, output)
+    before = [output.stat() for output in outputs]
+
+    shutil.copy(source, late)
+    row(daemon, "three.json", "failed")
+    daemon.api.retry_job("three.json")
+    row(daemon, "three.json", "completed")
+    done = outcome(daemon, "three.json")
+    assert {guest["vm"]: guest["status"] for guest in done.record["vms"]} == dict.fromkeys(guests, "completed")
+    assert [output.stat() for output in outputs] == before
+    qemu_img("compare", "-f", "raw", "-F", "qcow2", source, daemon.base / "output" / "bad.qcow2")
 
 
 # -- the queue and its daemon -------------------------------------------------------------------------
@@ -410,11 +418,10 @@ def test_foreign_files_and_a_pause_survive_a_restart_unchanged(daemon, source):
 
 
 def test_directories_that_somebody_tidied_away_come_back(daemon):
-    for name in ("processed", "failed", "processing", "to_be_processed"):
-        shutil.rmtree(daemon.base / name)
-    until(
-        lambda: all((daemon.base / name).is_dir() for name in ("failed", "processing", "to_be_processed")), daemon.base
-    )
+    directories = [daemon.base / name for name in ("processed", "failed", "processing", "to_be_processed")]
+    for directory in directories:
+        shutil.rmtree(directory)
+    until(lambda: all(directory.is_dir() for directory in directories), daemon.base)
     run(daemon, "after-the-tidying.json", manifest("/srv/nothing.raw")).assert_failed("source-missing")
     assert [job["id"] for job in daemon.api.jobs()["jobs"]] == ["after-the-tidying.json"]
 
