@@ -83,6 +83,8 @@ class JobWork:
         self._hurry = asyncio.Event()
         self._left = asyncio.Event()
         self._log = structlog.get_logger().bind(job=claim.id)
+        self._expected = True
+        shop.slots.expect()
 
     # -- what others may ask ----------------------------------------------------------------------
 
@@ -127,10 +129,20 @@ class JobWork:
 
     async def run(self) -> None:
         """Work the job. Trouble of the queue's own storage is waited out, never taken for the job's."""
+        try:
+            await self._run()
+        finally:
+            self._met()
+
+    def _met(self) -> None:
+        if self._expected:
+            self._expected = False
+            self._shop.slots.met()
+
+    async def _run(self) -> None:
         while not self._leaving:
             try:
-                with self._shop.slots.expecting():
-                    problem = await self._prepare()
+                problem = await self._prepare()
                 if problem is None:
                     await self._attend_all()
                 if all(attendant.ended for attendant in self._attendants):
@@ -258,6 +270,7 @@ class JobWork:
             if attendant.ended:
                 continue
             held = await self._slot(attendant)
+            self._met()
             if not held and not self._cancelled:
                 break
             running = [task for task in running if not task.done() or task.exception()]

@@ -80,8 +80,9 @@ async def test_a_changed_size_holds_for_those_to_come() -> None:
 
 async def test_a_job_that_is_planned_and_a_guest_that_runs_already_count() -> None:
     slots = Slots(1)
-    with slots.expecting():
-        assert slots.idle == 0
+    slots.expect()
+    assert slots.idle == 0
+    slots.met()
     assert slots.idle == 1
     slots.take()
     slots.take()

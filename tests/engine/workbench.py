@@ -114,6 +114,7 @@ class Workbench:
     async def ended(self, name: str) -> dict[str, object]:
         """The record of the job whose file is ``name``, once it has ended."""
         await self.until(lambda: self.index.where(name) is not None and name not in self.index.active)
+        await asyncio.sleep(0)  # its task ends after its record
         return next(record for file, record in self.records().items() if file.startswith(name + "."))
 
 
