@@ -304,13 +304,8 @@ class JobWork:
 
     async def _finish(self, problem: Problem | None) -> None:
         ending = await asyncio.to_thread(self.ending, problem)
-        finish = self._shop.spool.finish
-        claim, sidecar = self.claim, ending.to_json()
-        if claim.state is ClaimState.FINISHING:
-            self.claim = await self._shop.in_disk_thread(lambda: self._shop.spool.complete_finish(claim, sidecar))
-        else:
-            self.claim = await self._shop.in_disk_thread(lambda: finish(claim, ending.outcome, sidecar))
-        for path in [path for path, job in self._shop.outputs_in_use.items() if job == claim.id]:
+        self.claim = await self._shop.in_disk_thread(lambda: self._move_to_ended(ending))
+        for path in [path for path, job in self._shop.outputs_in_use.items() if job == self.claim.id]:
             del self._shop.outputs_in_use[path]
         if ending.problem is None:
             self._log.info("job ended", outcome=ending.outcome.value)
@@ -318,6 +313,16 @@ class JobWork:
             tell = self._log.warning if ending.outcome is JobState.FAILED else self._log.info
             tell("job ended", outcome=ending.outcome.value, code=ending.problem.code, error=ending.problem.message)
         self._shop.on_ended(self.claim, ending.problem)
+
+    def _move_to_ended(self, ending: Ending) -> Claim:
+        """Blocks. Goes on from wherever a try before this one, or a crash, left the job."""
+        spool = self._shop.spool
+        claim = spool.claims.read(self.claim.id) or self.claim
+        if claim.state is ClaimState.FINISHED:
+            return claim
+        if claim.state is ClaimState.FINISHING:
+            return spool.complete_finish(claim, ending.to_json())
+        return spool.finish(claim, ending.outcome, ending.to_json())
 
     def ending(self, problem: Problem | None) -> Ending:
         """The job's record: the worst outcome of its guests, or ``problem`` if it never came to them."""

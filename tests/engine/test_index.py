@@ -111,7 +111,8 @@ def test_the_window_of_plugins_shows_everything_once_in_order() -> None:
         (".hidden", "ignored"),
         ("theirs", "foreign"),
     ]
-    assert window.counts() == {"to_be_processed": 3, "processing": 1, "processed": 1, "failed": 1}
+    index.set_ended(("failed", today()), "c", Ended(1))
+    assert window.counts() == {"to_be_processed": 3, "processing": 1, "processed": 1, "failed": 1, "cancelled": 1}
 
 
 def test_times_are_utc_to_the_millisecond() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hypersdkd.engine import job_work
-from hypersdkd.engine.claims import ClaimState
+from hypersdkd.engine.claims import Claim, ClaimState
 from hypersdkd.engine.job_outcome import log_lines
 from hypersdkd.model.event import EventType
 from hypersdkd.model.job import JobState
@@ -187,6 +187,33 @@ async def test_storage_that_is_full_is_waited_for_calmly_even_by_a_cancelled_job
         assert (await bench.ended("a.json"))["status"] == "cancelled"
         assert asyncio.get_running_loop().time() - began >= 0.05, "it does not spin"
         assert tries == 4
+
+
+@pytest.mark.parametrize("when", [ClaimState.FINISHING, ClaimState.FINISHED])
+@pytest.mark.parametrize("written", [False, True])
+async def test_storage_that_fails_in_the_midst_of_the_end_makes_no_second_record(
+    base: Path, monkeypatch: pytest.MonkeyPatch, when: ClaimState, written: bool
+) -> None:
+    monkeypatch.setattr(job_work, "_STORAGE_RETRY", 0.01)
+    async with workbench(base) as bench:
+        claims, failures = bench.shop.spool.claims, [1]
+        real = claims.write
+
+        def failing(claim: Claim) -> Claim:
+            if claim.state is when and failures:
+                failures.pop()
+                if written:
+                    real(claim)
+                raise OSError(errno.EIO, "Input/output error")
+            return real(claim)
+
+        monkeypatch.setattr(claims, "write", failing)
+        bench.drop("a.json", manifest(disk(base)))
+        record = await bench.ended("a.json")
+        assert not failures
+        assert record["status"] == "completed"
+        assert list(bench.records()) == ["a.json.report.json"]
+        assert len(bench.executor.runs) == 1
 
 
 async def test_a_disk_is_worked_without_a_manifest(base: Path) -> None:
