@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
@@ -109,8 +110,9 @@ class GuestContext:
     def log(self, line: str) -> None:
         """One line of the guest's log, which is the worker's standard error."""
         shown = line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
-        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {self._stage} {shown}\n")
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # a log on a full disk does not fail the guest
+            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {self._stage} {shown}\n")
+            sys.stderr.flush()
 
     # -- what only the pipeline calls -------------------------------------------------------------
 

@@ -536,6 +536,13 @@ def test_a_queue_that_may_not_be_written_is_refused_at_start(ordinary):
     assert list(base.iterdir()) == []
 
 
+@pytest.mark.parametrize("log", ["2>/dev/full", ">&- 2>&-"], ids=["full", "closed"])
+def test_a_log_that_cannot_be_written_stops_nothing(tmp_path, log):
+    with DaemonProcess(tmp_path, prefix=("/bin/sh", "-c", f'exec "$0" "$@" {log}')) as daemon:
+        run(daemon, "unlogged.json", manifest("/srv/nothing.raw")).assert_failed("source-missing")
+        assert daemon.stop() == 0
+
+
 def test_events_that_the_kernel_dropped_are_made_up_for(tmp_path):
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     if limit > 1 << 20:
