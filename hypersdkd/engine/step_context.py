@@ -12,7 +12,7 @@ from typing import Final
 from hypersdkd.engine.guest_files import WORK, WorkOrder, temporary_output
 from hypersdkd.engine.journal import JournalWriter
 from hypersdkd.model.disk import OutputDisk, SourceDisk
-from hypersdkd.model.event import EventType
+from hypersdkd.model.event import VOLATILE_EVENTS, EventType
 from hypersdkd.model.guest import Guest
 from hypersdkd.model.problem import Problem
 
@@ -145,4 +145,8 @@ class GuestContext:
         self._emit(EventType.ARTIFACT, kind=kind, path=str(path), **facts)
 
     def _emit(self, type_: EventType, **data: object) -> None:
-        self._journal.append(type_, self._stage, data)
+        try:
+            self._journal.append(type_, self._stage, data)
+        except OSError:
+            if type_ not in VOLATILE_EVENTS:
+                raise  # a change of state must be on record; a number or a fact is not worth a conversion
