@@ -8,10 +8,13 @@ import os
 import shutil
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+import structlog
 
 import hypersdkd
 from hypersdkd.engine.claims import Claim, ClaimState
@@ -180,12 +183,13 @@ class WorkflowService:
             return
         pending = self._pending_name(job_id)
         if pending is not None:
-            try:
-                await self._crew.scheduler.cancel_pending(pending)
-                return
-            except ProblemError:  # it was claimed a moment ago: it runs, or has even ended
-                if await self._cancel_running(job_id):
+            with _storage():
+                try:
+                    await self._crew.scheduler.cancel_pending(pending)
                     return
+                except ProblemError:  # it was claimed a moment ago: it runs, or has even ended
+                    if await self._cancel_running(job_id):
+                        return
         detail = await self.job(job_id)
         why = "another daemon works it" if detail.summary.foreign else f"it is {detail.summary.status.value}"
         raise fail("job-state", f"{job_id} cannot be cancelled: {why}")
@@ -195,7 +199,10 @@ class WorkflowService:
         if work is None:
             return False
         claims = self._crew.shop.spool.claims
-        await self._crew.shop.in_disk_thread(lambda: claims.ask_cancel(job_id))
+        try:
+            await self._crew.shop.in_disk_thread(lambda: claims.ask_cancel(job_id))
+        except OSError as error:  # a full disk is when a cancel is wanted most
+            structlog.get_logger().warning("the cancel would not survive a restart", job=job_id, error=str(error))
         task = asyncio.create_task(work.cancel())  # ending libguestfs's QEMU takes seconds
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
@@ -209,7 +216,8 @@ class WorkflowService:
             raise fail("job-state", f"{job_id} cannot be retried: it is {detail.summary.status.value}")
         (_kind, date), file, _row = ended
         spool = self._crew.shop.spool
-        claim = await self._crew.shop.in_disk_thread(lambda: spool.retry(job_id, date, file))
+        with _storage():
+            claim = await self._crew.shop.in_disk_thread(lambda: spool.retry(job_id, date, file))
         self._crew.index.set_ended(ended[0], file, None)
         self._crew.intake.look_at(claim.file)
 
@@ -266,13 +274,15 @@ class WorkflowService:
 
     async def pause(self) -> None:
         """Start nothing more; survives a restart."""
-        await self._crew.shop.in_disk_thread(lambda: write_replacing(self._crew.shop.spool.layout.pause_mark, b""))
+        with _storage():
+            await self._crew.shop.in_disk_thread(lambda: write_replacing(self._crew.shop.spool.layout.pause_mark, b""))
         self._crew.shop.slots.shut()
 
     async def resume(self) -> None:
         """Go on."""
         mark = self._crew.shop.spool.layout.pause_mark
-        await self._crew.shop.in_disk_thread(lambda: mark.unlink(missing_ok=True))
+        with _storage():
+            await self._crew.shop.in_disk_thread(lambda: mark.unlink(missing_ok=True))
         if not self._crew.scheduler.draining:
             self._crew.shop.slots.reopen()
             self._crew.scheduler.wake()
@@ -357,6 +367,16 @@ def _shown(name: str, job_id: str) -> bool:
 def _plain(job_id: str) -> bool:
     """Whether an ID from outside can be looked up as a directory's name at all."""
     return bool(job_id) and "/" not in job_id and "\0" not in job_id and job_id not in {".", ".."}
+
+
+@contextmanager
+def _storage() -> Iterator[None]:
+    """What is asked for and cannot be done now, since the queue's storage refuses, is a problem to be told."""
+    try:
+        yield
+    except OSError as error:
+        remedy = "Look at the storage of the queue: free space if it is full, then ask again."
+        raise fail("queue-unusable", f"the queue's storage fails: {error.strerror or error}", remedy=remedy) from error
 
 
 def _free_bytes(crew: Crew) -> int:

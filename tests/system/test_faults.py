@@ -536,6 +536,43 @@ def test_a_queue_that_may_not_be_written_is_refused_at_start(ordinary):
     assert list(base.iterdir()) == []
 
 
+def test_a_queue_on_a_full_file_system_waits_for_space(tmp_path):
+    base = tmp_path / "base"
+    base.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", base], check=False, capture_output=True
+    ).returncode:
+        pytest.skip("a small file system cannot be mounted here: that takes root")
+    gates = Gates(tmp_path)
+    source = raw_disk(tmp_path / "disk.raw", 4 * MIB)
+    try:
+        with DaemonProcess(tmp_path, environment=gates.environment, output_dir=str(tmp_path / "out")) as daemon:
+            with gates.shut("convert"):
+                for name in ("finishes", "cancelled"):
+                    (base / "to_be_processed" / f"{name}.json").write_bytes(manifest(source))
+                gates.until_waiting("convert", 2)
+                (base / "to_be_processed" / "waits.json").write_bytes(b"{")
+                until_shown(daemon, "waiting", "waits.json")
+                with contextlib.suppress(OSError), (base / "filler").open("wb", buffering=0) as filler:
+                    while True:
+                        filler.write(bytes(4096))
+                with pytest.raises(DaemonRefusedError, match="No space left"):
+                    daemon.api.submit_manifest(manifest(source))
+                with pytest.raises(DaemonRefusedError, match="storage fails: No space left"):
+                    daemon.api.cancel_job("waits.json")
+                daemon.api.cancel_job("cancelled.json")
+                until(lambda: len(set(gates.waiting("convert")) & set(daemon.worker_pids())) == 1, tmp_path)
+            until(lambda: (tmp_path / "out" / "finishes.qcow2").exists() or daemon.worker_pids() == [], tmp_path)
+            assert daemon.api.healthy() and daemon.ended() == {}
+            (base / "filler").unlink()
+            ended = {name: outcome(daemon, f"{name}.json").record["status"] for name in ("finishes", "cancelled")}
+            assert ended == {"finishes": "completed", "cancelled": "cancelled"}
+            assert os.listdir(tmp_path / "out") == ["finishes.qcow2"]
+            assert daemon.stop() == 0
+    finally:
+        subprocess.run(["umount", base], check=True)
+
+
 @pytest.mark.parametrize("log", ["2>/dev/full", ">&- 2>&-"], ids=["full", "closed"])
 def test_a_log_that_cannot_be_written_stops_nothing(tmp_path, log):
     with DaemonProcess(tmp_path, prefix=("/bin/sh", "-c", f'exec "$0" "$@" {log}')) as daemon:
