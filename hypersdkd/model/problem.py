@@ -97,7 +97,9 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         "The document is not one object of keys and values.", "Start from `hyperctl manifest generate`."
     ),
     "document-too-large": CodeMeaning(
-        "The document is larger than 10 MiB.", "Split the batch into several manifests.", 413
+        "The document is larger than 10 MiB, or than 2 MiB of YAML, or holds too many values.",
+        "Write it as JSON, or split the batch into several manifests.",
+        413,
     ),
     "document-too-deep": CodeMeaning(
         "The document nests deeper than 32 levels.", "Flatten the document: a manifest needs six levels."
