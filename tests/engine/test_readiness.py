@@ -224,6 +224,69 @@ def test_a_raw_disk_settles(tmp_path: Path) -> None:
     assert verdict(judge(tmp_path, path.name, first, clock=12.0, mode="disk")) == ("ready", "")
 
 
+class Counted:
+    """Stands for a costly look: says the same each time, and counts."""
+
+    def __init__(self, answer: object) -> None:
+        self.answer = answer
+        self.calls = 0
+
+    def __call__(self, _content: object) -> object:
+        self.calls += 1
+        return self.answer
+
+
+@pytest.mark.parametrize("end", ["OBJECT", "OTHER"])
+def test_the_same_content_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    read = Counted(readiness.JsonEnd[end])
+    monkeypatch.setattr(readiness, "json_end", read)
+    path = tmp_path / "a.json"
+    path.write_text("{}")
+    entry = None
+    for clock in range(0, 1000, 100):
+        entry = judge(tmp_path, "a.json", entry, float(clock))
+    assert (verdict(entry), read.calls) == (("ready", ""), 1)
+    path.write_text("{} ")
+    judge(tmp_path, "a.json", entry, 1000.0)
+    assert read.calls == 2
+
+
+def test_an_incomplete_disk_is_looked_at_ever_more_rarely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = Counted("a.img lacks its end")
+    monkeypatch.setattr(readiness, "incomplete", look)
+    path = tmp_path / "a.img"
+    path.write_bytes(b"x")
+    entry, looks = None, []
+    for clock in range(0, 300):
+        before = look.calls
+        entry = judge(tmp_path, "a.img", entry, float(clock), mode="disk")
+        assert verdict(entry) == ("waiting", "a.img lacks its end")
+        looks += [clock] if look.calls > before else []
+    assert looks == [0, 1, 3, 7, 15, 31, 63, 123, 183, 243]
+    look.answer = ""
+    assert verdict(judge(tmp_path, "a.img", entry, 303.0, moved=True, mode="disk")) == ("ready", "")
+
+
+def test_each_change_of_an_incomplete_disk_is_looked_at_for_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = Counted("a.img lacks its end")
+    monkeypatch.setattr(readiness, "incomplete", look)
+    path = tmp_path / "a.img"
+    entry = None
+    for clock in range(0, 300):
+        path.write_bytes(b"x" * clock)
+        entry = judge(tmp_path, "a.img", entry, float(clock), mode="disk")
+    assert 60 <= look.calls <= 66
+    path.unlink()
+    path.write_bytes(b"another")
+    (tmp_path / "b").write_bytes(b"")
+    (tmp_path / "b").replace(path)
+    before = look.calls
+    judge(tmp_path, "a.img", entry, 300.0, mode="disk")
+    assert look.calls == before + 1, "another file under the same name"
+
+
 @pytest.mark.parametrize("error", [FileNotFoundError(2, "gone"), OSError(5, "Input/output error")])
 def test_a_file_that_changes_or_fails_in_the_midst_of_it_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
