@@ -16,13 +16,19 @@ from hypersdkd.cli.summary import show_summary
 from hypersdkd.cli.terminal import Terminal
 from hypersdkd.host.files import read_regular, write_new, write_replacing
 from hypersdkd.host.image_file import opened
-from hypersdkd.host.image_header import detect
+from hypersdkd.host.image_header import detect, judge
 from hypersdkd.model.guest import SOURCE_TYPES
-from hypersdkd.model.problem import ProblemError, fail
+from hypersdkd.model.problem import CODES, ProblemError, fail
 
 #: What a file name tells when it is not a source type's own name; without a hint it is a VMDK, as in Go's client.
 _SUFFIX_TYPES: Final = {"img": "raw", "vpc": "vhd"}
 _UNKNOWN: Final = "vmdk"
+
+#: Types that can be judged here.
+_JUDGED: Final = frozenset({"vmdk", "raw", "qcow2", "vdi"})
+
+#: Seconds for reading an image's tables, as LOAD takes them.
+_JUDGE_SECONDS: Final = 300.0
 
 
 def generate(arguments: Namespace, terminal: Terminal) -> int:
@@ -34,9 +40,11 @@ def generate(arguments: Namespace, terminal: Terminal) -> int:
             remedy="Usage: hyperctl manifest generate <vm-path> <output-dir>",
         )
     source, directory = arguments.paths
-    exists = _is_file(source)
+    exists = _exists(source)
     if exists:
-        document = _document(_source_type(source), str(Path(source).absolute()), guest_stages=False)
+        source_type = _source_type(source)
+        _warn_if_refused(source, source_type, terminal)
+        document = _document(source_type, str(Path(source).absolute()), guest_stages=False)
         document = {"version": document["version"], "name": Path(source).stem, **document}
     else:
         document = _document(_type_by_name(source), source, guest_stages=True)
@@ -63,11 +71,31 @@ def create(arguments: Namespace, terminal: Terminal) -> int:
     )
 
 
-def _is_file(source: str) -> bool:
+def _exists(source: str) -> bool:
+    """Whether the source is here. Raises ``source-not-regular`` for a directory, a device and the like."""
+    path = Path(source)
     try:
-        return Path(source).is_file()
-    except OSError:
+        if path.is_file() or not path.exists():
+            return path.is_file()
+    except (OSError, ValueError):
         return False
+    raise fail("source-not-regular", f"{source} is {'a directory' if path.is_dir() else 'not a regular file'}")
+
+
+def _warn_if_refused(source: str, source_type: str, terminal: Terminal) -> None:
+    """Say now what LOAD will say later; the manifest is written all the same, since the source may be mended."""
+    refused = "The daemon will refuse this source"
+    if source_type not in _JUDGED:
+        unread = f"no plugin that comes along reads sources of type {source_type}"
+        terminal.note("WARNING", f"{refused}: {unread}; remedy: {CODES['source-type-unknown'].remedy}")
+        return
+    try:
+        with opened(Path(source).resolve(), seconds=_JUDGE_SECONDS) as image:
+            judge(image, source_type)
+    except ProblemError as error:
+        terminal.note("WARNING", f"{refused}: {error.problem.message}; remedy: {error.problem.remedy}")
+    except OSError as error:
+        terminal.note("WARNING", f"The source cannot be looked at: {os.strerror(error.errno or 0).lower()}")
 
 
 def _type_by_name(source: str) -> str:

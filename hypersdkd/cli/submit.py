@@ -23,7 +23,8 @@ def submit(arguments: Namespace, terminal: Terminal) -> int:
     """
     daemon = connect(arguments)
     manifests = [read_manifest_file(name) for name in manifest_names(arguments, "submit")]
-    replies = [_submit(daemon, manifest, arguments, terminal) for manifest in manifests]
+    several = len(manifests) > 1
+    replies = [_submit(daemon, manifest, arguments, terminal, several=several) for manifest in manifests]
     accepted = [text(reply, "job_id") for reply in replies if reply.get("success") is True]
     ended: dict[str, Reply] = {}
     if arguments.wait and accepted:
@@ -41,7 +42,9 @@ def submit(arguments: Namespace, terminal: Terminal) -> int:
     return exits.FINE if well else exits.FAILED
 
 
-def _submit(daemon: Daemon, manifest: ManifestFile, arguments: Namespace, terminal: Terminal) -> Reply:
+def _submit(
+    daemon: Daemon, manifest: ManifestFile, arguments: Namespace, terminal: Terminal, *, several: bool
+) -> Reply:
     try:
         name = "" if manifest.name == "-" else Path(manifest.name).stem
         reply = daemon.submit_manifest(manifest.text, name=name)
@@ -51,12 +54,12 @@ def _submit(daemon: Daemon, manifest: ManifestFile, arguments: Namespace, termin
         if not arguments.json:
             show_problems(terminal, manifest, error.problems)
             terminal.note("ERROR", f"Manifest validation failed: {manifest.name}: {error.problem.message}")
-        return error.reply
+        return {**error.reply, "file": manifest.name}
     if not arguments.json:
         terminal.note("SUCCESS", "Manifest submitted successfully!")
-        terminal.say(f"Job ID: {text(reply, 'job_id')}")
+        terminal.say(f"Job ID: {text(reply, 'job_id')}{f' (of {manifest.name})' if several else ''}")
         terminal.say(f"Location: {text(reply, 'manifest_path')}")
-    return reply
+    return {**reply, "file": manifest.name}
 
 
 def _completed(job: Reply) -> bool:

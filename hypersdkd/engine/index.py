@@ -222,14 +222,15 @@ class QueueWindow:
         return list(self._rows())
 
     def counts(self) -> Mapping[str, int]:
-        """Files per directory; of the ended ones today's."""
+        """Jobs per directory, cancelled ones (which lie in ``failed/``) apart; of the ended ones today's."""
         date = today()
         index = self._index
         return {
             "to_be_processed": index.queue_depth(),
             "processing": index.processing_count(),
             "processed": index.count_ended(JobState.COMPLETED, date),
-            "failed": index.count_ended(JobState.FAILED, date) + index.count_ended(JobState.CANCELLED, date),
+            "failed": index.count_ended(JobState.FAILED, date),
+            "cancelled": index.count_ended(JobState.CANCELLED, date),
         }
 
     def _rows(self) -> Iterator[tuple[QueueEntry, str]]:

@@ -17,6 +17,7 @@ from hypersdkd.client.http import Daemon, DaemonRefusedError
 from hypersdkd.model.problem import ProblemError, fail
 from hypersdkd.model.replies import JobQuery
 from hypersdkd.web.endpoints import ENDPOINTS
+from tests.privileges import unprivileged
 from tests.web.fake import HOSTILE, RUNNING, invalid
 
 #: Each endpoint's answer function and the client's call of it.
@@ -90,6 +91,19 @@ def test_nobody_there(tmp_path):
     assert "No such file" in unreachable(Address(socket=str(tmp_path / "none")))
     unreachable(Address("x" * 70 + ".example", 80))
     assert "too long" in unreachable(Address(socket=str(tmp_path / ("x" * 120))))
+
+
+def test_a_socket_that_may_not_be_opened(public):
+    path = public / "api.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        path.chmod(0)
+        with unprivileged(), pytest.raises(ProblemError) as caught:
+            Daemon(Address(socket=str(path))).status()
+    problem = caught.value.problem
+    assert (problem.code, problem.message) == ("daemon-unreachable", f"You may not open the socket {path}")
+    assert f"Join the socket's group {path.group()} " in problem.remedy
 
 
 @pytest.fixture
