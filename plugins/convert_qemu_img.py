@@ -13,6 +13,7 @@ from typing import Final
 from hypersdkd.host import qemu_img
 from hypersdkd.host.image_source import judged
 from hypersdkd.host.image_vmdk import name_extent
+from hypersdkd.host.landlock import obstacle
 from hypersdkd.host.space import Reservation
 from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.problem import Problem, ProblemError, fail
@@ -44,6 +45,8 @@ def convert_disks(context: StepContext) -> None:
     for path in finals:
         _prepare_place(path)
     context.tool(qemu_img.PROGRAM, qemu_img.version())
+    if (unconfined := obstacle(qemu_img.PROGRAM)) is not None:
+        context.warn(unconfined)
     plan = _plan(context)
     total = sum(disk.virtual_size for disk in context.disks)
     done = 0

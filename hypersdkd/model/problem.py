@@ -210,6 +210,10 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         "A program ran longer than its time limit and was ended.",
         "Check the storage below the source and the output; raise the limit if it is only slow.",
     ),
+    "tool-unconfined": CodeMeaning(
+        "A program could open more than the files that it was given (a warning).",
+        "Run a kernel with Landlock (5.13 or later, `lsm=` with landlock) and the distribution's qemu-img.",
+    ),
     "worker-crashed": CodeMeaning(
         "The worker process died more often than max_attempts allows.",
         "Look for memory or storage trouble on the host, then retry the job.",
@@ -222,6 +226,11 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         "A plugin raised an error that it should not have.",
         "Disable or update the plugin; see its record.",
         500,
+    ),
+    "rules-unavailable": CodeMeaning(
+        "No plugin judged the manifest in time; nothing was decided.",
+        "Wait; if it stays so, see `hyperctl plugins` for what became of manifest_rules.",
+        503,
     ),
     "step-failed": CodeMeaning("A step raised an unexpected error.", "Report the traceback in the detail."),
     "batch-failed": CodeMeaning(
@@ -269,6 +278,14 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     "not-found": CodeMeaning("There is nothing at this address.", "See docs/api.md for the addresses.", 404),
     "method-not-allowed": CodeMeaning("The address does not take this method.", "See docs/api.md.", 405),
     "request-invalid": CodeMeaning("The request cannot be read.", "See docs/api.md.", 400),
+    "request-busy": CodeMeaning(
+        "Too many requests of this kind are being answered.", "Send it again in a second, and fewer at once.", 429
+    ),
+    "submission-unknown": CodeMeaning(
+        "The queue's storage did not say in time whether it took the manifest.",
+        "Send it again with the same Idempotency-Key, or look for it in the list of jobs.",
+        503,
+    ),
     "request-refused": CodeMeaning(
         "The request's Host or Origin is not this daemon's.",
         "Call it by localhost, 127.0.0.1 or its socket.",
