@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from hypersdkd.engine import hook_calls
 from hypersdkd.engine.hook_calls import HookCalls
 from hypersdkd.engine.plugin_record import PluginRecord, PluginState
 from hypersdkd.engine.plugins import Implementation
@@ -44,8 +45,8 @@ def calls_of() -> Iterator[Callable[..., tuple[HookCalls, dict[str, PluginRecord
         return made[-1], plugins.records
 
     yield make
-    for hook_calls in made:
-        hook_calls.close()
+    for each in made:
+        each.close()
 
 
 def raising(error: BaseException) -> Callable[[], object]:
@@ -192,3 +193,66 @@ async def test_arguments_are_passed_by_name() -> None:
     calls = HookCalls(OnePlugin())  # type: ignore[arg-type]
     assert await calls.first(VALIDATE, text=b"", syntax="json") == Validation(name="json")
     calls.close()
+
+
+async def test_waiting_for_ones_turn_does_not_count(calls_of) -> None:
+    gates = [threading.Event() for _ in range(4)]
+    calls, records = calls_of(limit=0.3, rules=lambda: Validation(name=f"{[gate.wait(0.15) for gate in gates]}"))
+    for gate in gates[1:]:
+        gate.set()
+    answers = await asyncio.gather(*(calls.first(VALIDATE) for _ in range(4)))
+    assert all(isinstance(answer, Validation) for answer in answers), "each took half of its time, together twice that"
+    assert records["rules"].errors == 0
+
+
+async def test_the_urgent_are_called_before_those_that_wait(calls_of) -> None:
+    gate, order = threading.Event(), []
+
+    def judge(name: str) -> Validation:
+        gate.wait(20)
+        order.append(name)
+        return Validation(name=name)
+
+    class OnePlugin:
+        record = PluginRecord("one", "one")
+
+        def implementations(self, _hook: str) -> list[Implementation]:
+            return [Implementation(self.record, judge, ("name",))]
+
+    calls = HookCalls(OnePlugin(), 5.0)  # type: ignore[arg-type]
+    asked = [asyncio.create_task(calls.each(VALIDATE, name=f"web{number}")) for number in range(3)]
+    await asyncio.sleep(0)
+    given_up = asyncio.create_task(calls.each(VALIDATE, name="given up"))
+    await asyncio.sleep(0)
+    asked.append(asyncio.create_task(calls.each(VALIDATE, urgent=True, name="job")))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    gate.set()
+    await asyncio.gather(*asked)
+    assert order == ["web0", "job", "web1", "web2"]
+    calls.close()
+
+
+async def test_looks_do_not_wait_long_for_their_turn(calls_of, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hook_calls, "LOOK_LIMIT", 0.1)
+    gate = threading.Event()
+    calls, records = calls_of(slow=lambda: Validation(name=str(gate.wait(20))))
+    judging = asyncio.create_task(calls.first(VALIDATE))
+    await asyncio.sleep(0)
+    assert await calls.first(STATUS) is None
+    assert records["slow"].errors == 0, "it was never asked"
+    gate.set()
+    await judging
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1}, b"x"], ids=repr)
+async def test_a_status_that_is_not_json_is_left_out(calls_of, value: object) -> None:
+    calls, records = calls_of(bad=lambda: {"x": [value]}, good=lambda: {"y": 1})
+    assert [answer for _record, answer in await calls.each(STATUS)] == [{"y": 1}]
+    assert records["bad"].state is PluginState.FAULTY
+
+
+async def test_a_queue_that_is_not_json_is_left_out(calls_of) -> None:
+    calls, records = calls_of(bad=lambda: QueueInspection(counts={"x": float("nan")}), good=QueueInspection)  # type: ignore[dict-item]
+    assert await calls.first(QUEUE) == QueueInspection()
+    assert records["bad"].state is PluginState.FAULTY

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from hypersdkd.engine.validation import merge
+import pytest
+
+from hypersdkd.engine.validation import merge, validate
 from hypersdkd.model.guest import DiskSource, Guest
-from hypersdkd.model.problem import Problem
+from hypersdkd.model.problem import Problem, ProblemError
 from hypersdkd.model.replies import Validation
 
 GUEST = Guest("web01", (DiskSource("raw", "/a"),))
@@ -24,5 +26,27 @@ def test_text_that_one_could_not_parse_is_not_parsed() -> None:
     assert not merge([Validation(parsed=False, problems=(Problem("document-syntax", "x"),)), Validation()]).parsed
 
 
-def test_what_nobody_looked_at_is_not_valid() -> None:
-    assert [problem.code for problem in merge([]).problems] == ["plugin-failed"]
+class Answers:
+    """Stands for the plugins' answers."""
+
+    def __init__(self, *answers: object) -> None:
+        self.answers = answers
+        self.urgent: list[bool] = []
+
+    async def each(self, _hook: str, *, urgent: bool, **_arguments: object) -> list[tuple[None, object]]:
+        self.urgent.append(urgent)
+        return [(None, answer) for answer in self.answers]
+
+
+@pytest.mark.parametrize("answers", [(), (None,), (Validation(),), (Validation(warnings=(Problem("x", "y"),)),)])
+async def test_what_nobody_looked_at_is_not_judged(answers: tuple[object, ...]) -> None:
+    with pytest.raises(ProblemError) as raised:
+        await validate(Answers(*answers), b"", "")  # type: ignore[arg-type]
+    assert (raised.value.problem.code, raised.value.retry_after) == ("rules-unavailable", 5)
+
+
+async def test_one_rule_that_refuses_is_a_judgement() -> None:
+    refusal = Validation(problems=(Problem("manifest-rejected", "no"),))
+    answers = Answers(None, refusal)
+    assert await validate(answers, b"", "", urgent=False) == refusal  # type: ignore[arg-type]
+    assert answers.urgent == [False]
