@@ -141,7 +141,8 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         "The daemon may not read the source.", "Give the daemon's user read permission, then retry the job."
     ),
     "source-not-regular": CodeMeaning(
-        "The source is not a regular file.", "Name the disk image itself, not a link, directory or device."
+        "The source is not a regular file.",
+        "Name a disk image: a file, or a link to one below the source directories; no directory or device.",
     ),
     "source-outside": CodeMeaning(
         "The source is outside the directories that sources may come from.",
@@ -199,6 +200,10 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     "output-invalid": CodeMeaning(
         "The converted image did not pass its checks; it was not published.",
         "Retry the job; if it fails again, keep the source and report the log.",
+    ),
+    "output-leftover": CodeMeaning(
+        "Something that an attempt left beside its output cannot be removed (a warning).",
+        "Look at it and remove it by hand; its name begins with .hypersdkd-.",
     ),
     "no-space": CodeMeaning(
         "There is not enough free space for the output.", "Free the space that is named, then retry the job."
