@@ -7,9 +7,8 @@ import hashlib
 import os
 import shutil
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -25,15 +24,17 @@ from hypersdkd.engine.intake import Intake
 from hypersdkd.engine.job_outcome import log_lines
 from hypersdkd.engine.job_work import Workshop
 from hypersdkd.engine.journal import read_journal
+from hypersdkd.engine.key_book import KeyBook
 from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.queries import Queries, active_summary, foreign_summary, pending_summary, problem_of, with_record
 from hypersdkd.engine.scheduler import Scheduler
+from hypersdkd.engine.submissions import Submissions
 from hypersdkd.engine.validation import validate
 from hypersdkd.host.files import write_replacing
 from hypersdkd.model.event import Event
 from hypersdkd.model.job import JobState, JobSummary
-from hypersdkd.model.problem import ProblemError, fail
+from hypersdkd.model.problem import Problem, ProblemError, fail
 from hypersdkd.model.replies import (
     JobDetail,
     JobPage,
@@ -46,8 +47,12 @@ from hypersdkd.model.replies import (
 from hypersdkd.spec.ports import StatusView
 from hypersdkd.spec.types import Submission
 
-#: Idempotency keys that are remembered, the oldest forgotten first.
-_KEYS: Final = 10_000
+#: Large manifests that are judged at once for those who ask by the API, and bytes from which on one is large.
+_JUDGED_AT_ONCE: Final = 4
+_LARGE: Final = 64 << 10
+
+#: Seconds before each further look for a job that is to be cancelled and is being moved: a claim takes a few writes.
+_LOOKS_AGAIN: Final = (0.01, 0.05, 0.2, 0.5)
 
 #: Bytes of each guest's log that are looked at for its last lines.
 _LOG_BYTES: Final = 1 << 20
@@ -75,8 +80,8 @@ class WorkflowService:
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
         self._started = time.monotonic()
-        self._receipts: OrderedDict[str, tuple[str, Receipt]] = OrderedDict()
-        self._submitting = asyncio.Lock()
+        self._submissions = Submissions(crew.calls, crew.door, KeyBook(crew.shop.spool.layout.private / "keys"))
+        self._judging = 0
         self._ending: set[asyncio.Task[None]] = set()
 
     # -- status -----------------------------------------------------------------------------------
@@ -178,19 +183,19 @@ class WorkflowService:
         return record
 
     async def cancel(self, job_id: str) -> None:
-        """Ask for a job's end."""
-        if await self._cancel_running(job_id):
-            return
-        pending = self._pending_name(job_id)
-        if pending is not None:
-            with _storage():
-                try:
+        """Ask for a job's end. One that is just being moved is looked for again."""
+        for pause in _LOOKS_AGAIN:
+            if await self._cancel_running(job_id):
+                return
+            pending = self._pending_name(job_id)
+            if pending is not None:
+                with _storage(), suppress(ProblemError):  # claimed a moment ago: it runs, or has even ended
                     await self._crew.scheduler.cancel_pending(pending)
                     return
-                except ProblemError:  # it was claimed a moment ago: it runs, or has even ended
-                    if await self._cancel_running(job_id):
-                        return
-        detail = await self.job(job_id)
+            detail = await self.job(job_id)
+            if detail.summary.foreign or detail.summary.status not in {JobState.PENDING, JobState.PROCESSING}:
+                break
+            await asyncio.sleep(pause)
         why = "another daemon works it" if detail.summary.foreign else f"it is {detail.summary.status.value}"
         raise fail("job-state", f"{job_id} cannot be cancelled: {why}")
 
@@ -224,8 +229,16 @@ class WorkflowService:
     # -- manifests --------------------------------------------------------------------------------
 
     async def validate(self, text: bytes, syntax: str = "") -> Validation:
-        """Judge a manifest by every plugin's rules."""
-        return await validate(self._crew.calls, text, syntax)
+        """Judge a manifest by every plugin's rules. Raises ``request-busy`` and ``rules-unavailable``."""
+        large = len(text) > _LARGE
+        if large and self._judging >= _JUDGED_AT_ONCE:
+            problem = Problem("request-busy", f"{_JUDGED_AT_ONCE} large manifests are being judged already")
+            raise ProblemError(problem, retry_after=1.0)
+        self._judging += large
+        try:
+            return await validate(self._crew.calls, text, syntax, urgent=False)
+        finally:
+            self._judging -= large
 
     async def submit(self, text: bytes, syntax: str = "", idempotency_key: str = "", default_name: str = "") -> Receipt:
         """Validate, then hand it to the first plugin that puts it into the queue."""
@@ -238,31 +251,9 @@ class WorkflowService:
         if default_name and not validation.name:
             document["name"] = default_name
         submission = Submission(text, document, validation.name or default_name)
-        async with self._submitting:
-            return await self._once(idempotency_key, text, lambda: self._put(submission))
-
-    async def _put(self, submission: Submission) -> Receipt:
-        receipt = await self._crew.calls.first("hypersdkd_submit_manifest", submission=submission, drop=self._crew.door)
-        if not isinstance(receipt, Receipt):
-            remedy = "Enable the plugin manifest_submission again."
-            raise fail("plugin-failed", "no plugin submits manifests", remedy=remedy)
+        digest = hashlib.sha256(b"\0".join((text, default_name.encode("utf-8", "surrogatepass")))).hexdigest()
+        receipt = await self._submissions.submit(submission, idempotency_key, digest)
         self._crew.intake.look_at(receipt.job_id)
-        return receipt
-
-    async def _once(self, key: str, text: bytes, put: Callable[[], Awaitable[Receipt]]) -> Receipt:
-        """A submission with a key that was used before gets the first one's receipt."""
-        if not key:
-            return await put()
-        digest = hashlib.sha256(text).hexdigest()
-        known = self._receipts.get(key)
-        if known is not None:
-            if known[0] != digest:
-                raise fail("request-invalid", "this Idempotency-Key was used for another manifest")
-            return known[1]
-        receipt = await put()
-        self._receipts[key] = (digest, receipt)
-        while len(self._receipts) > _KEYS:
-            self._receipts.popitem(last=False)
         return receipt
 
     # -- pause ------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from hypersdkd.spec.service import Workflow
 from hypersdkd.web.access import audit, guard, security_headers
 from hypersdkd.web.endpoints import ENDPOINTS, Answer, Endpoint
 from hypersdkd.web.errors import Handler, errors
-from hypersdkd.web.request import BODY_LIMIT
+from hypersdkd.web.request import BODIES, BODY_LIMIT, Bodies
 from hypersdkd.web.sockets import BACKLOG, address_of, check_inherited, open_listeners
 
 #: Seconds that an idle connection is kept; nginx's default, above the poll interval of every client.
@@ -34,6 +34,7 @@ SHUTDOWN_SECONDS: Final = 5.0
 def make_app(workflow: Workflow, *, endpoints: Sequence[Endpoint] = ENDPOINTS) -> web.Application:
     """The application that answers for ``workflow``."""
     app = web.Application(client_max_size=BODY_LIMIT, middlewares=[audit, errors, guard, _tidy_path])
+    app[BODIES] = Bodies()
     app.on_response_prepare.append(security_headers)
     for endpoint in endpoints:
         app.router.add_route(endpoint.method, endpoint.route, _bind(endpoint.answer, workflow))

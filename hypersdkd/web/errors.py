@@ -64,16 +64,20 @@ def problem_reply(
     return reply
 
 
+def retry_later(reply: web.Response, error: ProblemError) -> web.Response:
+    """``reply`` with the ``Retry-After`` that ``error`` asks for, if it does."""
+    if error.retry_after is not None:
+        reply.headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    return reply
+
+
 @web.middleware
 async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn whatever a handler raises into a reply. Nothing unexpected is told to the caller, only logged."""
     try:
         return await handler(request)
     except ProblemError as error:
-        reply = problem_reply(error.problem)
-        if error.retry_after is not None:
-            reply.headers["Retry-After"] = str(max(1, round(error.retry_after)))
-        return reply
+        return retry_later(problem_reply(error.problem), error)
     except web.HTTPException as error:
         return _from_aiohttp(error)
     except Exception:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from typing import Final
 
 from aiohttp import web
 
 from hypersdkd.model.job import JobState
-from hypersdkd.model.problem import fail
+from hypersdkd.model.problem import Problem, ProblemError, fail
 from hypersdkd.model.replies import JobQuery
 
 #: Largest body in bytes: the limit of the Go API, and of a manifest.
@@ -19,6 +20,10 @@ BODY_LIMIT: Final = 10 * 1024 * 1024
 
 #: Seconds within which a body must have arrived: 10 MiB at 170 KiB/s.
 BODY_SECONDS: Final = 60.0
+
+#: Bodies above this many bytes, or of unknown length, that are read at once: they bound what bodies take of memory.
+LARGE_BODY: Final = 64 << 10
+LARGE_BODIES: Final = 4
 
 #: Rows a page of jobs may hold.
 PAGE_LIMIT: Final = 10_000
@@ -38,6 +43,30 @@ STATUS_WORDS: Final[Mapping[str, frozenset[JobState]]] = {
 }
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+class Bodies:
+    """Counts the large bodies that are being read."""
+
+    def __init__(self) -> None:
+        self._reading = 0
+
+    @contextmanager
+    def room_for(self, length: int | None) -> Iterator[None]:
+        """While a body of ``length`` bytes (``None``: not known) is read. Raises ``request-busy``."""
+        large = length is None or length > LARGE_BODY
+        if large and self._reading >= LARGE_BODIES:
+            problem = Problem("request-busy", f"{LARGE_BODIES} large bodies are being read already")
+            raise ProblemError(problem, retry_after=1.0)
+        self._reading += large
+        try:
+            yield
+        finally:
+            self._reading -= large
+
+
+#: Where an application keeps its count.
+BODIES: Final = web.AppKey("bodies", Bodies)
 
 
 def job_id(request: web.Request) -> str:
@@ -78,7 +107,7 @@ def idempotency_key(request: web.Request) -> str:
 async def read_body(request: web.Request) -> bytes:
     """The whole body, as sent. It is never decompressed: a small body must not become a large one.
 
-    Raises ``request-invalid`` for an encoded or slow body and ``document-too-large`` above 10 MiB.
+    Raises ``request-invalid`` for an encoded or slow body, ``document-too-large`` above 10 MiB, and ``request-busy``.
     """
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
         raise fail(
@@ -90,8 +119,9 @@ async def read_body(request: web.Request) -> bytes:
     if (request.content_length or 0) > BODY_LIMIT:
         raise too_large
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await request.read()
+        with request.app[BODIES].room_for(request.content_length):
+            async with asyncio.timeout(BODY_SECONDS):
+                return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise too_large from None
     except TimeoutError:

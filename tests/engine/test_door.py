@@ -79,3 +79,20 @@ def test_a_queue_that_cannot_be_written(door: Door, layout: QueueLayout) -> None
     layout.scratch.rmdir()
     with raises_problem("queue-unusable"):
         door.put("a.json", b"{}")
+
+
+def test_a_job_that_is_claimed_between_the_looks_is_seen(
+    door: Door, layout: QueueLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (layout.drop / "a.json").write_text("{}")
+    look = os.path.lexists
+
+    def claimed_after(path: Path) -> bool:
+        found = look(path)
+        if found and path.parent == layout.drop:
+            path.rename(layout.processing / path.name)
+        return found
+
+    monkeypatch.setattr(os.path, "lexists", claimed_after)
+    with pytest.raises(FileExistsError):
+        door.put("a.json", b"{}")

@@ -11,6 +11,7 @@ import pytest
 
 from hypersdkd.model.event import EventType
 from hypersdkd.model.job import JobState
+from hypersdkd.model.problem import ProblemError
 from hypersdkd.model.replies import JobQuery, ManifestInvalidError
 from tests.engine.fake_executor import FakeExecutor, finish, hang, write
 from tests.engine.workbench import disk, manifest, workbench
@@ -182,6 +183,50 @@ async def test_submissions_at_once_are_jobs_of_their_own_unless_they_share_a_key
         assert len(os.listdir(bench.layout.drop)) == 11
         with raises_problem("request-invalid", "Idempotency-Key"):
             await bench.service.submit(manifest("/other"), "", "key")
+
+
+async def test_a_key_is_known_after_a_restart(base: Path) -> None:
+    text = manifest(disk(base))
+    async with workbench(base) as bench:
+        receipt = await bench.service.submit(text, "", "key")
+        assert (await bench.ended(receipt.job_id))["status"] == "completed"
+    async with workbench(base) as bench:
+        assert await bench.service.submit(text, "", "key") == receipt
+        with raises_problem("request-invalid", "Idempotency-Key"):
+            await bench.service.submit(text, "", "key", "another name")
+        assert (await bench.service.submit(text, "", "other")).job_id != receipt.job_id
+
+
+async def test_no_more_than_four_large_manifests_are_judged_at_once(base: Path) -> None:
+    large = b'{"a": "' + b"x" * 70_000 + b'"}'
+    async with workbench(base, run=False) as bench:
+        asked = [bench.service.validate(text) for text in (large,) * 6 + (b"{}",) * 6]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert [isinstance(answer, ProblemError) for answer in answers] == [False] * 4 + [True] * 2 + [False] * 6
+        refused = answers[4]
+        assert isinstance(refused, ProblemError)
+        assert (refused.problem.code, refused.retry_after) == ("request-busy", 1)
+        assert (await bench.service.validate(large)).parsed
+
+
+async def test_a_cancel_finds_the_job_that_is_being_claimed(base: Path) -> None:
+    async with workbench(base, FakeExecutor([hang])) as bench:
+        await bench.service.pause()
+        bench.drop("a.json", manifest(disk(base)))
+        await bench.until(lambda: bench.index.next_ready())
+        find, looks = bench.service._crew.scheduler.job, []
+
+        def late(job_id: str) -> object:  # claimed between the look for a running job and the claim to cancel it
+            looks.append(job_id)
+            return find(job_id) if len(looks) > 3 else None
+
+        await bench.service.resume()
+        await bench.until(lambda: bench.executor.workers)
+        bench.service._crew.scheduler.job = late  # type: ignore[method-assign]
+        bench.index.active.clear()
+        await bench.service.cancel("a.json")
+        bench.service._crew.scheduler.job = find  # type: ignore[method-assign]
+        assert (await bench.ended("a.json"))["status"] == "cancelled"
 
 
 async def test_a_queue_of_disks_takes_no_manifest(base: Path) -> None:

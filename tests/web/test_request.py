@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import os
 from urllib.parse import quote
 
 import pytest
@@ -171,7 +173,33 @@ async def test_a_body_that_does_not_come_is_given_up(url, workflow, monkeypatch)
 
 async def test_the_idempotency_key_is_passed_on(url, workflow):
     await ask(url, "POST", SUBMIT, b"{}", {"Idempotency-Key": "abc"})
-    assert workflow.calls == [("submit", b"{}", "", "abc")]
+    assert workflow.calls == [("submit", b"{}", "", "tcp abc")]
+
+
+async def test_each_user_has_keys_of_its_own(unix, workflow):
+    await ask(unix, "POST", SUBMIT, b"{}", {"Idempotency-Key": "abc"})
+    assert workflow.calls == [("submit", b"{}", "", f"uid={os.getuid()} abc")]
+
+
+@pytest.mark.parametrize("head", [{"Content-Length": "70000"}, {"Transfer-Encoding": "chunked"}])
+async def test_only_some_large_bodies_are_read_at_once(url, workflow, head):
+    slow = [await connect(url) for _ in range(module.LARGE_BODIES)]
+    lines = "".join(f"{key}: {value}\r\n" for key, value in head.items())
+    for _reader, writer in slow:
+        writer.write(f"POST {VALIDATE} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n".encode())
+        await writer.drain()
+    async with asyncio.timeout(5):
+        while (refused := await ask(url, "POST", VALIDATE, b"x" * 70_000)).status != 429:
+            workflow.calls.clear()
+    assert (refused.json["code"], refused.headers["Retry-After"]) == ("request-busy", "1")
+    assert "valid" not in refused.json
+    assert (await ask(url, "POST", VALIDATE, b"x" * 60_000)).status == 200
+    for _reader, writer in slow:
+        writer.close()
+        await writer.wait_closed()
+    async with asyncio.timeout(5):
+        while (await ask(url, "POST", VALIDATE, b"x" * 70_000)).status != 200:
+            pass
 
 
 @pytest.mark.parametrize("key", ["x" * 256, "a\tb"])
