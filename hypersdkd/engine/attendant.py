@@ -25,6 +25,9 @@ from hypersdkd.spec.types import Executor, GuestRun
 #: A worker's exit status when another one holds the guest (``worker.BUSY``).
 _BUSY: Final = 75
 
+#: Seconds between two looks at a guest's lock that is held by what is no worker of ours (yet).
+_LOCK_PAUSE: Final = 0.5
+
 #: Interruptions (the daemon died while the guest ran) allowed for each allowed crash.
 INTERRUPTIONS_PER_CRASH: Final = 5
 
@@ -69,8 +72,8 @@ class Attendant:
         return self.fold.state is not None
 
     def runs_already(self) -> bool:
-        """Whether a worker of a former daemon holds the guest."""
-        return not self.ended and is_locked(self._run.lock)
+        """Whether a worker of a former daemon holds the guest, be it only to end."""
+        return is_locked(self._run.lock)
 
     async def attend(self) -> None:
         """Until the guest has an outcome, or (when leaving) until its worker is gone."""
@@ -79,9 +82,9 @@ class Attendant:
             self._worker = await self._executor.adopt(self._run)
             if self._worker is not None:
                 self._log.info("adopted a running worker")
-            elif not self.ended and self.fold.attempts:
-                self._record_loss(self._lost_to())
-            while not self.ended and not self._leaving:
+            elif not self.ended and self.fold.attempts > self.fold.crashes + self.fold.interruptions:
+                self._record_loss(self._lost_to())  # once for each attempt, however often it is taken up
+            while self._worker is not None or (not self.ended and not self._leaving):
                 await self._one_worker()
         finally:
             if watch is not None:
@@ -95,6 +98,9 @@ class Attendant:
             return None
 
     async def _one_worker(self) -> None:
+        if self._worker is None and is_locked(self._run.lock):
+            await self._meet_stranger()
+            return
         if self._worker is None:
             if self._cancelled:
                 self._settle_cancelled()
@@ -111,17 +117,25 @@ class Attendant:
         status = await self._worker.wait()
         self._worker = None
         self.read()
-        if not self.ended and not self._leaving:
-            await self._judge_exit(status)
+        if not self.ended:
+            self._judge_exit(status)
 
-    async def _judge_exit(self, status: int | None) -> None:
-        if status == _BUSY:
-            self._worker = await self._executor.adopt(self._run)
+    def _judge_exit(self, status: int | None) -> None:
+        if status == _BUSY or is_locked(self._run.lock):
+            return  # another worker holds the guest: the next round meets it
+        if self._leaving:
+            self._record_loss("interruption", status)
         elif self._cancelled:
             self._settle_cancelled()
         else:
             self._log.warning("worker died", status=status)
             self._record_loss("crash", status)
+
+    async def _meet_stranger(self) -> None:
+        """The guest's lock is held: by a worker that can be adopted, or by something that must let go first."""
+        self._worker = await self._executor.adopt(self._run)
+        if self._worker is None:
+            await asyncio.sleep(_LOCK_PAUSE)
 
     async def cancel(self) -> None:
         """End the guest; :meth:`attend` returns once nothing of it runs."""
