@@ -24,7 +24,6 @@ from hypersdkd.engine.door import Door
 from hypersdkd.engine.hook_calls import HookCalls
 from hypersdkd.engine.index import Index
 from hypersdkd.engine.intake import Intake
-from hypersdkd.engine.job_work import Workshop
 from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.plan import Places
 from hypersdkd.engine.plugins import Plugins
@@ -35,6 +34,7 @@ from hypersdkd.engine.slots import Slots
 from hypersdkd.engine.spool import Spool
 from hypersdkd.engine.validation import validate
 from hypersdkd.engine.workflow import Crew, WorkflowService
+from hypersdkd.engine.workshop import Workshop
 from hypersdkd.host.inotify import Inotify
 from hypersdkd.host.systemd import Notifier, watchdog_interval
 from hypersdkd.model.problem import ProblemError, fail

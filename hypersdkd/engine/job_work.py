@@ -4,70 +4,58 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor as ThreadExecutor
-from dataclasses import dataclass, field, replace
+import errno
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 
 from hypersdkd.engine.attendant import Attendant, wait_all
 from hypersdkd.engine.claims import Claim, ClaimState
 from hypersdkd.engine.guest_files import WorkOrder, guest_run
+from hypersdkd.engine.job_orders import guest_directory, write_orders
 from hypersdkd.engine.job_outcome import log_lines, outcome_of, share_of
-from hypersdkd.engine.journal import JournalWriter
 from hypersdkd.engine.names import file_name_for_display
-from hypersdkd.engine.plan import Places, PlannedGuest, dropped_disk, plan, suffix_of
-from hypersdkd.engine.slots import Slots
-from hypersdkd.engine.spool import Spool
-from hypersdkd.host.files import read_regular, remove_tree
-from hypersdkd.host.inotify import Inotify
+from hypersdkd.engine.plan import dropped_disk, suffix_of
+from hypersdkd.engine.workshop import Workshop
+from hypersdkd.host.files import read_regular
 from hypersdkd.model.document import MAX_BYTES
-from hypersdkd.model.event import Event, EventType, now
+from hypersdkd.model.event import Event, now
 from hypersdkd.model.guest import Guest
 from hypersdkd.model.job import JobState, JobSummary
 from hypersdkd.model.problem import Problem, ProblemError
 from hypersdkd.model.replies import Validation
 from hypersdkd.model.report import GuestFold
 from hypersdkd.model.sidecar import Ending
-from hypersdkd.model.stage import Stage
-from hypersdkd.spec.types import Executor
-
-_T = TypeVar("_T")
 
 #: Seconds between two tries when the queue's own file system refuses a write.
 _STORAGE_RETRY: Final = 5.0
+
+#: Errors of storage or of the host that pass by themselves or by an operator's hand.
+_PASSING: Final = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.EROFS,
+        errno.ESTALE,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.EAGAIN,
+        errno.ENOMEM,
+    }
+)
+
+#: Tries of a job's work that fail in any other way.
+_MAX_FAILURES: Final = 5
 
 #: Guests whose files are read in one go in the loop; about 5 ms.
 _SLICE: Final = 50
 
 #: Bytes of a guest's log that an error record carries.
 _LOG_TAIL: Final = 16384
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """What every job's work shares. ``disk_thread`` has one thread: the spool's moves never overlap."""
-
-    mode: str
-    spool: Spool
-    places: Places
-    slots: Slots
-    executor: Executor
-    inotify: Inotify
-    disk_thread: ThreadExecutor
-    max_attempts: int
-    plugin_directories: tuple[str, ...]
-    worker_plugins: tuple[str, ...]
-    validate: Callable[[bytes, str], Awaitable[Validation]]
-    on_event: Callable[[str, Event], None]
-    on_ended: Callable[[Claim, Problem | None], None]
-    outputs_in_use: dict[Path, str] = field(default_factory=dict)
-
-    async def in_disk_thread(self, call: Callable[[], _T]) -> _T:
-        """Run a blocking move of the spool."""
-        return await asyncio.get_running_loop().run_in_executor(self.disk_thread, call)
 
 
 class JobWork:
@@ -80,6 +68,7 @@ class JobWork:
         self._validation = Validation()
         self._cancelled = False
         self._leaving = False
+        self._failures = 0
         self._hurry = asyncio.Event()
         self._left = asyncio.Event()
         self._log = structlog.get_logger().bind(job=claim.id)
@@ -148,31 +137,65 @@ class JobWork:
                 if all(attendant.ended for attendant in self._attendants):
                     await self._finish(problem)
                     return
-            except OSError as error:
-                self._log.error("the queue's storage fails; trying again", error=str(error))
-                await _set_within(self._left, _STORAGE_RETRY)
-            except Exception:  # an executor's, for one: the job must neither vanish nor be taken for bad
-                self._log.exception("the job's work failed; trying again")
-                await _set_within(self._left, _STORAGE_RETRY)
+            except Exception as error:
+                if not await self._bear(error):
+                    await self._give_up(error)
+                    return
+
+    async def _bear(self, error: Exception) -> bool:
+        """Wait before another try; false when this kind of error has come too often to pass by itself."""
+        if isinstance(error, ProblemError) and error.retry_after is not None:
+            self._log.warning("trying again", error=error.problem.message)  # the rules are busy, for one
+        elif isinstance(error, OSError) and error.errno in _PASSING:
+            self._log.error("the queue's storage or the host fails; trying again", error=str(error))
+        else:
+            self._failures += 1
+            self._log.exception("the job's work failed", tries=self._failures)
+        await _set_within(self._left, getattr(error, "retry_after", None) or _STORAGE_RETRY)
+        return self._failures < _MAX_FAILURES
+
+    async def _give_up(self, error: Exception) -> None:
+        """An error that does not pass: end what runs and write a record, rather than try for ever."""
+        await self.cancel()
+        message = f"the job's work failed {self._failures} times: {type(error).__name__}: {error}"
+        await self._finish(Problem("internal", message))
 
     async def _prepare(self) -> Problem | None:
-        """Read and plan the job, unless a former daemon did. The problem that stops the whole job, if any."""
+        """Read and plan the job, unless that was done. The problem that stops the whole job, if any.
+
+        Once its guests are planned, they alone decide: the manifest is not read again, and whatever has
+        become of it since is no matter.
+        """
         self._cancelled = self._cancelled or self._shop.spool.claims.cancel_asked(self.claim.id)
-        if self._cancelled and not self._guest_directories():
+        if self.claim.guests == 0:
+            problem = await self._plan()
+            if problem is not None:
+                return problem
+        attendants = []
+        for number in range(1, self.claim.guests + 1):
+            attendants.append(self._attendant(guest_directory(self._shop, self.claim, number)))
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)  # a batch may have 10,000 guests, and each has its files read
+        self._attendants = attendants
+        return None
+
+    async def _plan(self) -> Problem | None:
+        if self._cancelled:
             return Problem("cancelled", "the job was cancelled")
         try:
             guests = await self._read()
         except ProblemError as error:
+            if error.retry_after is not None:
+                raise
             return error.problem
         if not self._validation.valid:
             return self._first_problem()
-        await asyncio.to_thread(self._write_orders, guests)
-        attendants = []
-        for number, directory in enumerate(self._guest_directories()):
-            attendants.append(self._attendant(directory))
-            if number % _SLICE == 0:
-                await asyncio.sleep(0)  # a batch may have 10,000 guests, and each has its files read
-        self._attendants = attendants
+        if self.claim.state is ClaimState.FINISHING:  # it had a problem, which is not there any more
+            return Problem("internal", "the daemon was killed while it wrote this record")
+        await asyncio.to_thread(write_orders, self._shop, self.claim, guests)
+        claims, claim = self._shop.spool.claims, self.claim
+        planned = len(guests)
+        self.claim = await self._shop.in_disk_thread(lambda: claims.advance(claim, claim.state, guests=planned))
         return None
 
     def _first_problem(self) -> Problem:
@@ -194,51 +217,6 @@ class JobWork:
             ) from error
         self._validation = await self._shop.validate(text, suffix_of(self.claim.original_name))
         return self._validation.guests
-
-    def _write_orders(self, guests: Sequence[Guest]) -> None:
-        known = self._known_orders()
-        if len(known) == len(guests) and self.claim.runs == 1:
-            return
-        shop = self._shop
-        in_use = shop.outputs_in_use
-
-        def busy(path: Path) -> bool:
-            return in_use.get(path, self.claim.id) != self.claim.id
-
-        for number, planned in enumerate(plan(self.claim.id, guests, shop.places, busy), start=1):
-            if known.pop(number, None) != planned.guest:
-                self._write_order(number, planned)
-        for number in known:  # of a manifest that was changed before its retry
-            remove_tree(self._guest_directory(number))
-
-    def _known_orders(self) -> dict[int, Guest]:
-        """Guests that are planned already: all of them after a restart, after a retry those that were completed."""
-        orders = {}
-        for directory in self._guest_directories():
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                orders[int(directory.name)] = WorkOrder.read(directory).guest
-        return orders
-
-    def _guest_directory(self, number: int) -> Path:
-        return self._shop.spool.claims.directory(self.claim.id) / f"{number:05d}"
-
-    def _write_order(self, number: int, planned: PlannedGuest) -> None:
-        directory = self._guest_directory(number)
-        if (directory / "guest.json").exists():  # another guest's, of a former run
-            remove_tree(directory)
-        directory.mkdir(mode=0o750, exist_ok=True)
-        order = WorkOrder(
-            self.claim.id,
-            planned.guest,
-            tuple(str(root) for root in self._shop.places.source_roots),
-            self._shop.plugin_directories,
-            self._shop.worker_plugins,
-        )
-        with JournalWriter(directory, planned.guest.name) as journal:
-            journal.append(EventType.CLAIMED, "", {"job": self.claim.id})
-            if planned.problem is not None:
-                journal.append(EventType.FAILED, Stage.LOAD.value, {"problem": planned.problem.as_dict()})
-        order.write(directory)  # last: a guest without it is planned again
 
     def _guest_directories(self) -> Sequence[Path]:
         return self._shop.spool.claims.guest_directories(self.claim.id)
@@ -267,7 +245,7 @@ class JobWork:
         if self._cancelled:
             await self.cancel()
         for attendant in self._attendants:
-            if attendant.ended:
+            if attendant.ended and not attendant.runs_already():
                 continue
             held = await self._slot(attendant)
             self._met()

@@ -13,8 +13,9 @@ import structlog
 
 from hypersdkd.engine.claims import Claim, ClaimState
 from hypersdkd.engine.index import Ended, Index
-from hypersdkd.engine.job_work import JobWork, Workshop
+from hypersdkd.engine.job_work import JobWork
 from hypersdkd.engine.readiness import Entry, Readiness, Verdict
+from hypersdkd.engine.workshop import Workshop
 from hypersdkd.model.job import JobState
 from hypersdkd.model.problem import Problem, ProblemError, fail
 

@@ -7,23 +7,22 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
 import hypersdkd
 from hypersdkd.engine.claims import Claim, ClaimState
 from hypersdkd.engine.door import Door
+from hypersdkd.engine.history import events_page, last_lines
 from hypersdkd.engine.hook_calls import HookCalls
 from hypersdkd.engine.index import Day, Ended, Index, QueueWindow, today
 from hypersdkd.engine.intake import Intake
-from hypersdkd.engine.job_outcome import log_lines
-from hypersdkd.engine.job_work import Workshop
-from hypersdkd.engine.journal import read_journal
 from hypersdkd.engine.key_book import KeyBook
 from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.plugins import Plugins
@@ -31,11 +30,12 @@ from hypersdkd.engine.queries import Queries, active_summary, foreign_summary, p
 from hypersdkd.engine.scheduler import Scheduler
 from hypersdkd.engine.submissions import Submissions
 from hypersdkd.engine.validation import validate
+from hypersdkd.engine.workshop import Workshop
 from hypersdkd.host.files import write_replacing
-from hypersdkd.model.event import Event
 from hypersdkd.model.job import JobState, JobSummary
 from hypersdkd.model.problem import Problem, ProblemError, fail
 from hypersdkd.model.replies import (
+    EventPage,
     JobDetail,
     JobPage,
     JobQuery,
@@ -54,8 +54,10 @@ _LARGE: Final = 64 << 10
 #: Seconds before each further look for a job that is to be cancelled and is being moved: a claim takes a few writes.
 _LOOKS_AGAIN: Final = (0.01, 0.05, 0.2, 0.5)
 
-#: Bytes of each guest's log that are looked at for its last lines.
-_LOG_BYTES: Final = 1 << 20
+#: Journals and logs that are read at once.
+_READERS: Final = 2
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class WorkflowService:
         self._started = time.monotonic()
         self._submissions = Submissions(crew.calls, crew.door, KeyBook(crew.shop.spool.layout.private / "keys"))
         self._judging = 0
+        self._readers = ThreadPoolExecutor(_READERS, "reader")
         self._ending: set[asyncio.Task[None]] = set()
 
     # -- status -----------------------------------------------------------------------------------
@@ -129,11 +132,13 @@ class WorkflowService:
             return "the daemon is stopping"
         return "the queue is paused" if self.paused else ""
 
-    async def queue(self) -> QueueInspection:
+    async def queue(self, limit: int = 1000) -> QueueInspection:
         """What the first plugin that inspects queues says."""
-        answer = await self._crew.calls.first("hypersdkd_inspect_queue", queue=QueueWindow(self._crew.index))
+        window = QueueWindow(self._crew.index, limit)
+        answer = await self._crew.calls.first("hypersdkd_inspect_queue", queue=window)
         if isinstance(answer, QueueInspection):
-            return answer
+            left_out = {"pending" if kind == "ready" else kind: count for kind, count in window.left_out.items()}
+            return replace(answer, left_out=left_out)
         raise fail("plugin-failed", "no plugin inspects the queue", remedy="Enable the plugin queue_inspection again.")
 
     # -- jobs -------------------------------------------------------------------------------------
@@ -156,17 +161,19 @@ class WorkflowService:
             return _detail(summary, str(self._crew.shop.spool.layout.processing / job_id), None, None)
         return await asyncio.to_thread(self._between, job_id)
 
-    async def events(self, job_id: str) -> Sequence[Event]:
-        """All events of a job that is still on record."""
-        directories = await self._guests_of(job_id)
-        events = await asyncio.to_thread(lambda: [event for path in directories for event in read_journal(path)])
-        return sorted(events, key=lambda event: event.time)
+    async def events(self, job_id: str, limit: int = 1000, cursor: str = "") -> EventPage:
+        """A page of the events of a job that is still on record."""
+        guests = await self._guests_of(job_id)
+        return await self._read(lambda: events_page(guests, limit, cursor))
 
     async def log(self, job_id: str, lines: int) -> Sequence[str]:
         """The last lines of each guest's log, in the order of the guests."""
-        directories = await self._guests_of(job_id)
-        found = await asyncio.to_thread(lambda: [line for path in directories for line in log_lines(path, _LOG_BYTES)])
-        return found[-lines:] if lines > 0 else []
+        guests = await self._guests_of(job_id)
+        return await self._read(lambda: last_lines(guests, lines))
+
+    async def _read(self, call: Callable[[], _T]) -> _T:
+        """Read what may be long, in threads that only those who ask wait for."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, call)
 
     async def report(self, job_id: str) -> Mapping[str, object]:
         """The record of an ended job, or how a running one fares so far."""
