@@ -91,6 +91,16 @@ def job_query(request: web.Request) -> JobQuery:
     )
 
 
+def queue_limit(request: web.Request) -> int:
+    """How many entries of each list of the queue are wanted: ``?limit=N``."""
+    return _number(request, "limit", default=JobQuery().limit, highest=PAGE_LIMIT)
+
+
+def events_query(request: web.Request) -> tuple[int, str]:
+    """How many events are wanted, and after which: ``?limit=N&cursor=C``."""
+    return _number(request, "limit", default=JobQuery().limit, highest=PAGE_LIMIT), _text(request, "cursor")
+
+
 def log_lines(request: web.Request) -> int:
     """How many lines of a log are wanted: ``?lines=N``."""
     return _number(request, "lines", default=LOG_LINES, highest=LOG_LIMIT)

@@ -6,7 +6,8 @@ from aiohttp import web
 
 from hypersdkd.model.problem import fail
 from hypersdkd.spec.service import Workflow
-from hypersdkd.web.errors import json_reply
+from hypersdkd.web.errors import json_reply, large_reply
+from hypersdkd.web.request import queue_limit
 
 
 async def status(workflow: Workflow, request: web.Request) -> web.Response:
@@ -16,7 +17,7 @@ async def status(workflow: Workflow, request: web.Request) -> web.Response:
 
 async def queue(workflow: Workflow, request: web.Request) -> web.Response:
     """The drop directory as it is seen now."""
-    return json_reply((await workflow.queue()).as_dict())
+    return await large_reply((await workflow.queue(queue_limit(request))).as_dict)
 
 
 async def pause(workflow: Workflow, request: web.Request) -> web.Response:

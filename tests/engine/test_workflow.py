@@ -55,7 +55,7 @@ async def test_a_job_in_each_of_its_states(base: Path) -> None:
         assert detail.path == str(bench.layout.drop / "a.json")
         with raises_problem("job-state", "not started"):
             await service.report("a.json")
-        assert list(await service.events("a.json")) == list(await service.log("a.json", 10)) == []
+        assert list((await service.events("a.json")).events) == list(await service.log("a.json", 10)) == []
 
         await service.resume()
         await bench.until(lambda: executor.workers)
@@ -78,7 +78,7 @@ async def test_a_job_in_each_of_its_states(base: Path) -> None:
         )
         assert detail.problem is not None
         assert detail.problem.code == "cancelled"
-        assert [event.type.value for event in await service.events("a.json")][-1] == "cancelled"
+        assert [event.type.value for event in (await service.events("a.json")).events][-1] == "cancelled"
         with raises_problem("job-state", "cancelled"):
             await service.cancel("a.json")
 

@@ -76,7 +76,7 @@ async def test_bad_job_queries(url, workflow, query, word):
 )
 async def test_job_ids_arrive_as_they_are(url, workflow, name):
     await ask(url, "GET", f"{JOBS}/{quote(name, safe='')}/events")
-    assert workflow.calls == [("events", name)]
+    assert workflow.calls == [("events", name, 1000, "")]
 
 
 @pytest.mark.parametrize("name", ["a%2Fb", "%2e%2e", "%2E", "..%2f..%2fetc%2fpasswd", "a%00b"])
@@ -169,6 +169,15 @@ async def test_a_body_that_does_not_come_is_given_up(url, workflow, monkeypatch)
     assert (reply.status, reply.json["code"]) == (400, "request-invalid")
     assert "did not arrive" in reply.json["detail"]
     assert workflow.calls == []
+
+
+async def test_pages_of_events_and_of_the_queue(url, workflow):
+    await ask(url, "GET", f"{JOBS}/web01.json/events?limit=5&cursor=abc")
+    await ask(url, "GET", "/api/workflow/queue?limit=7")
+    await ask(url, "GET", "/api/workflow/queue")
+    assert workflow.calls == [("events", "web01.json", 5, "abc"), ("queue", 7), ("queue", 1000)]
+    for path in (f"{JOBS}/web01.json/events?limit=0", "/api/workflow/queue?limit=10001"):
+        assert (await ask(url, "GET", path)).json["code"] == "request-invalid"
 
 
 async def test_the_idempotency_key_is_passed_on(url, workflow):
