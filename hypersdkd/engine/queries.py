@@ -6,27 +6,22 @@ import asyncio
 import base64
 import binascii
 import heapq
-import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple, NoReturn
+from typing import NamedTuple
 
 from hypersdkd.engine.index import ActiveJob, Day, Ended, Index, rfc3339
 from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.readiness import Entry, Verdict
-from hypersdkd.host.files import read_regular
+from hypersdkd.engine.records import read_head, read_record
 from hypersdkd.model.job import JobState, JobSummary
 from hypersdkd.model.problem import Problem, fail
 from hypersdkd.model.replies import JobPage, JobQuery
-
-#: Bytes read of one sidecar; ours stay far below.
-_SIDECAR_LIMIT: Final = 16 << 20
 
 
 class _Row(NamedTuple):
@@ -90,12 +85,16 @@ class Queries:
 
     def sidecar(self, day: Day, name: str) -> Mapping[str, object]:
         """What the record beside an ended job says; empty if there is none. Blocks."""
+        return self._record(day, name, read_record)
+
+    def head(self, day: Day, name: str) -> Mapping[str, object]:
+        """Of that what a row needs, without reading what is said of each guest. Blocks."""
+        return self._record(day, name, read_head)
+
+    def _record(self, day: Day, name: str, read: Callable[[Path], Mapping[str, object]]) -> Mapping[str, object]:
         suffixes = (".error.json",) if day[0] == "failed" else (".report.json", ".meta.json")
-        for suffix in suffixes:
-            record = _read_json(self._layout.base / day[0] / day[1] / f"{name}{suffix}")
-            if record:
-                return record
-        return {}
+        records = (read(self._layout.base / day[0] / day[1] / f"{name}{suffix}") for suffix in suffixes)
+        return next((record for record in records if record), {})
 
     # -- rows -------------------------------------------------------------------------------------
 
@@ -132,7 +131,7 @@ class Queries:
         if not row.date:
             return row
         day = ("processed" if row.status is JobState.COMPLETED else "failed", row.date)
-        return with_record(row, self.sidecar(day, row.id))
+        return with_record(row, self.head(day, row.id))
 
 
 def pending_summary(name: str, entry: Entry) -> JobSummary:
@@ -194,25 +193,6 @@ def problem_of(record: Mapping[str, object]) -> Problem | None:
         remedy=str(record.get("remedy", "")),
         path=str(record.get("path", "")),
     )
-
-
-def _read_json(path: Path) -> Mapping[str, object]:
-    try:
-        record = json.loads(
-            read_regular(path, _SIDECAR_LIMIT), parse_constant=_refuse_number, parse_float=_finite_number
-        )
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def _refuse_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not JSON")
-
-
-def _finite_number(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _refuse_number(text)
 
 
 def _time(value: object) -> str | None:

@@ -316,7 +316,7 @@ class WorkflowService:
         return _detail(pending_summary(name, entry), str(path), self._crew.shop.spool.claims.read(job_id), None)
 
     def _ended(self, job_id: str, day: Day, file: str, row: Ended) -> JobDetail:
-        record = self._crew.queries.sidecar(day, file)
+        record = self._crew.queries.head(day, file)
         summary = with_record(self._crew.queries.ended_summary(day, file, row), record)
         path = self._crew.shop.spool.layout.base / day[0] / day[1] / file
         claim = self._crew.shop.spool.claims.read(job_id)

@@ -49,11 +49,19 @@ class Ending:
         return json.dumps(self.record(), indent=2).encode("ascii")
 
     def _common(self) -> dict[str, object]:
+        return {**self._origin(), **self._work()}
+
+    def _origin(self) -> dict[str, object]:
+        """What lists need. It stands before all that may be long: whoever needs no more reads no further."""
         return {
             "id": self.id,
             "claimed_at": self.claimed_at,
             "attempts": max((_number(guest.get("attempts")) for guest in self.guests), default=0),
             "runs": self.runs,
+        }
+
+    def _work(self) -> dict[str, object]:
+        return {
             "stages": job_stages(self.guests),
             "artifacts": self._artifacts(),
             "warnings": self._all_warnings(),
@@ -82,11 +90,12 @@ class Ending:
             "code": problem.code,
             "remedy": problem.remedy,
             "path": problem.path,
-            "problems": [item.as_dict() for item in self.problems or (problem,)],
             "stage": _failed_stage(failed),
             "vm": str(failed.get("vm", "")) if failed else "",
+            **self._origin(),
+            "problems": [item.as_dict() for item in self.problems or (problem,)],
             "log_tail": list(self.log_tail),
-            **self._common(),
+            **self._work(),
         }
 
     def _all_warnings(self) -> list[object]:
