@@ -26,7 +26,12 @@ def run_worker(*arguments: Path | str) -> subprocess.CompletedProcess[str]:
 def guest(tmp_path: Path, source: Path) -> Path:
     directory = tmp_path / "guest"
     directory.mkdir()
-    made = Guest("web01", (DiskSource("raw", str(source)),), outputs=(str(tmp_path / "out" / "web01.qcow2"),))
+    made = Guest(
+        "web01",
+        (DiskSource("raw", str(source)),),
+        outputs=(str(tmp_path / "out" / "web01.qcow2"),),
+        output_root=str(tmp_path),
+    )
     plugins = tuple(Plugins.load().for_workers)
     WorkOrder("web01.json", made, (str(tmp_path),), (), plugins).write(directory)
     return directory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.publication import Placement, publish, recorded
 from hypersdkd.engine.step_context import GuestContext
 from hypersdkd.host.files import remove_tree
+from hypersdkd.host.output_directory import opened_output
 from hypersdkd.model.disk import OutputDisk
 from hypersdkd.model.event import EventType
 from hypersdkd.model.guest import DiskSource, Guest
@@ -54,16 +56,20 @@ class Pipeline:
         return True
 
     def _give_up(self, problem: Problem) -> None:
-        remove_temporaries(self._directory, [Path(path) for path in self._order.guest.outputs])
+        self._clear_outputs()
         remove_tree(self._directory / WORK)
         for line in (f"failed: {problem.code}: {problem.message}", *problem.detail.splitlines()):
             self._context.log(line)
         self._journal.append(EventType.FAILED, self._stage.value, {"problem": problem.as_dict()})
 
+    def _clear_outputs(self) -> None:
+        for left in remove_temporaries(self._directory, [Path(path) for path in self._order.guest.outputs]):
+            self._context.warn(left)
+
     def _attempt(self) -> None:
         self._journal.append(EventType.STARTED)
         self._require_steps()
-        remove_temporaries(self._directory, [Path(path) for path in self._order.guest.outputs])
+        self._clear_outputs()
         remove_tree(self._directory / WORK)
         (self._directory / WORK).mkdir(mode=0o700)
         for warning in self._order.guest.warnings:
@@ -116,15 +122,17 @@ class Pipeline:
         outputs = self._context.outputs
         if len(outputs) != len(self._order.guest.outputs):
             raise fail("output-invalid", f"{len(outputs)} of {len(self._order.guest.outputs)} disks were written")
-        placements = [Placement.of(output) for output in outputs]
+        root = Path(self._order.guest.output_root)
+        placements = [Placement.of(output, root) for output in outputs]
         for output in outputs:
-            self._context.artifact("output", output.path, **_facts(output))
+            self._context.artifact("output", output.path, **_facts(output, root))
         self._journal.append(EventType.PUBLISHING, "", {"outputs": [place.as_dict() for place in placements]})
         publish(placements)
 
 
-def _facts(output: OutputDisk) -> dict[str, object]:
-    found = output.temporary.stat()
+def _facts(output: OutputDisk, root: Path) -> dict[str, object]:
+    with opened_output(output, root) as image:
+        found = os.fstat(image.fd)
     return {
         "format": output.format,
         "virtual_size": output.virtual_size,

@@ -12,12 +12,14 @@ from typing import Final
 from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.names import job_id
 from hypersdkd.host.image_source import open_source
+from hypersdkd.host.output_directory import MAX_LEVELS
 from hypersdkd.model.guest import DiskSource, Guest
 from hypersdkd.model.job import stem
 from hypersdkd.model.problem import Problem, ProblemError, fail
 
-#: Longest name in bytes that Linux's file systems have, limits.h.
+#: Longest name, and longest path with its NUL, in bytes, limits.h.
 _NAME_MAX: Final = 255
+_PATH_MAX: Final = 4096
 
 #: Source type of a dropped disk by its suffix; a suffix that is a source type stands for itself.
 _TYPE_BY_SUFFIX: Final[Mapping[str, str]] = {"img": "raw"}
@@ -78,10 +80,13 @@ def plan(job: str, guests: Sequence[Guest], places: Places, busy: Callable[[Path
             guest, name=guest.name or stem(job), disks=tuple(_absolute(disk, places) for disk in guest.disks)
         )
         try:
-            outputs = tuple(str(path) for path in _outputs(named, places))
-            named = replace(named, outputs=outputs)
-            for output in outputs:
-                _check_output(Path(output), taken, busy)
+            paths = _outputs(named, places)
+            root = _root_of(paths[0], places)
+            outputs = tuple(map(str, paths))
+            named = replace(named, outputs=outputs, output_root=str(root))
+            for path in paths:
+                _check_name(path, root)
+                _check_output(path, taken, busy)
             taken.update(outputs)
             for disk in named.disks:
                 os.close(open_source(disk.source_path, places.source_roots)[1])
@@ -117,7 +122,7 @@ def _outputs(guest: Guest, places: Places) -> list[Path]:
             remedy=f"Use a path below {places.output}.",
             path="pipeline.convert.output_path",
         )
-    if not any(root in real.parents for root in places.output_roots):
+    if _root_of(real, places) is None:
         allowed = ", ".join(map(str, (*places.output_roots[1:], real.parent)))
         raise fail(
             "output-outside",
@@ -130,6 +135,13 @@ def _outputs(guest: Guest, places: Places) -> list[Path]:
         return [real]
     suffix = real.suffix or f".{guest.output_format}"
     return [real.with_name(f"{real.stem}-disk{number}{suffix}") for number in range(1, len(guest.disks) + 1)]
+
+
+def _root_of(path: Path, places: Places) -> Path | None:
+    """The innermost output root that ``path`` lies below."""
+    return max(
+        (root for root in places.output_roots if root in path.parents), key=lambda root: len(root.parts), default=None
+    )
 
 
 def _first_output(guest: Guest, places: Places) -> Path:
@@ -146,10 +158,22 @@ def _first_output(guest: Guest, places: Places) -> Path:
     return asked
 
 
+def _check_name(output: Path, root: Path | None) -> None:
+    """Whether a file can have that path: its parts may be made, so they need not exist yet."""
+    where = "pipeline.convert.output_path"
+    if any(len(os.fsencode(part)) > _NAME_MAX for part in output.parts):
+        raise fail("name-invalid", f"a name in output_path is over {_NAME_MAX} bytes", path=where)
+    if len(os.fsencode(output)) >= _PATH_MAX:
+        raise fail("name-invalid", f"the output's path is over {_PATH_MAX - 1} bytes", path=where)
+    if root is not None and len(output.parent.relative_to(root).parts) > MAX_LEVELS:
+        raise fail("name-invalid", f"output_path is more than {MAX_LEVELS} directories below {root}", path=where)
+    above = next(parent for parent in output.parents if os.path.lexists(parent))
+    if not above.is_dir():
+        raise fail("output-unwritable", f"{above} is not a directory", path=where)
+
+
 def _check_output(output: Path, taken: set[str], busy: Callable[[Path], bool]) -> None:
     where = "pipeline.convert.output_path"
-    if len(os.fsencode(output.name)) > _NAME_MAX:
-        raise fail("name-invalid", f"output_path's file name is over {_NAME_MAX} bytes", path=where)
     if str(output) in taken:
         raise fail("manifest-duplicate-output", f"another guest of this job writes {output}", path=where)
     if busy(output):

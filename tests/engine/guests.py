@@ -56,6 +56,7 @@ def make_guest(tmp_path: Path, disks: int = 1, **fields: object) -> tuple[Path, 
         name="web01",
         disks=tuple(DiskSource("raw", f"/in/{number}") for number in range(disks)),
         outputs=tuple(str(output / f"web01-{number}.qcow2") for number in range(disks)),
+        output_root=str(output),
         **fields,  # type: ignore[arg-type]
     )
     order = WorkOrder("web01.json", guest, (str(tmp_path),))

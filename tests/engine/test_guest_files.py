@@ -44,15 +44,60 @@ def test_a_run_names_all_that_an_executor_needs(tmp_path: Path) -> None:
     assert {run.log.parent, run.lock.parent, run.stamp.parent} == {tmp_path}
 
 
-def test_leftovers_are_removed_and_only_this_guests(tmp_path: Path) -> None:
-    mine, other, output = tmp_path / "00001", tmp_path / "00002", tmp_path / "out"
-    output.mkdir()
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+def guest_directory(output: Path, name: str) -> Path:
+    """A guest's directory with an order."""
+    directory = output.parent / name
+    directory.mkdir()
+    WorkOrder("job", Guest("web01", (), output_root=str(output)), ()).write(directory)
+    return directory
+
+
+def test_leftovers_are_removed_and_only_this_guests(output: Path) -> None:
+    mine, other = guest_directory(output, "00001"), guest_directory(output, "00002")
     finals = [output / "a.qcow2", output / "b[1].qcow2"]
     for index, final in enumerate(finals):
         temporary_output(mine, final, index).touch()
         temporary_output(other, final, index).touch()
         final.touch()
     assert temporary_output(mine, finals[0], 0) == temporary_output(mine, finals[0], 0)
-    remove_temporaries(mine, [*finals, tmp_path / "missing" / "c"])
+    assert remove_temporaries(mine, [*finals, output / "missing" / "c"]) == []
     kept = {temporary_output(other, final, index) for index, final in enumerate(finals)}
     assert set(output.iterdir()) == kept | set(finals)
+
+
+def test_a_temporary_name_cannot_be_guessed_from_the_guest(output: Path, tmp_path: Path) -> None:
+    directory = guest_directory(output, "00001")
+    first = temporary_output(directory, output / "a", 0)
+    WorkOrder("job", Guest("web01", (), output_root=str(output)), ()).write(directory)
+    assert temporary_output(directory, output / "a", 0) != first
+
+
+def test_what_cannot_be_removed_is_told_and_the_rest_is_removed(output: Path) -> None:
+    directory = guest_directory(output, "00001")
+    planted, plain = (temporary_output(directory, output / "a", index) for index in (0, 1))
+    planted.mkdir()
+    plain.touch()
+    (left,) = remove_temporaries(directory, [output / "a"])
+    assert (left.code, planted.name in left.message) == ("output-leftover", True)
+    assert list(output.iterdir()) == [planted]
+
+
+def test_nothing_is_removed_behind_a_link(output: Path, tmp_path: Path) -> None:
+    directory = guest_directory(output, "00001")
+    (tmp_path / "elsewhere").mkdir()
+    (output / "inner").symlink_to(tmp_path / "elsewhere")
+    victim = tmp_path / "elsewhere" / temporary_output(directory, output / "a", 0).name
+    victim.touch()
+    (left,) = remove_temporaries(directory, [output / "inner" / "a"])
+    assert left.code == "output-leftover"
+    assert victim.exists()
+
+
+def test_nothing_is_removed_without_an_order(output: Path, tmp_path: Path) -> None:
+    assert remove_temporaries(tmp_path / "missing", [output / "a"]) == ()

@@ -138,3 +138,26 @@ def test_a_dropped_disk_is_converted_as_what_its_suffix_says() -> None:
 @pytest.mark.parametrize(("name", "syntax"), [("a.JSON", "json"), ("a.yml", "yaml"), ("a.yaml", "yaml"), ("a", "")])
 def test_the_syntax_of_a_name(name: str, syntax: str) -> None:
     assert suffix_of(name) == syntax
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("d" * 256 + "/x", "name-invalid"),
+        ("ü" * 128 + "/y/x", "name-invalid"),
+        ("/".join(["d" * 250] * 17), "name-invalid"),
+        ("a/" * 17 + "x", "name-invalid"),
+        ("a/" * 16 + "x", ""),
+        ("file/x", "output-unwritable"),
+        ("file/a/b/x", "output-unwritable"),
+    ],
+)
+def test_a_path_that_cannot_be_made_is_refused_before_the_work(places: Places, path: str, expected: str) -> None:
+    (places.output / "file").touch()
+    (row,) = planned(places, guest(output_path=path))
+    assert (row.problem.code if row.problem else "") == expected
+
+
+def test_a_guest_knows_the_root_of_its_outputs(places: Places, tmp_path: Path) -> None:
+    rows = planned(places, guest(), guest(output_path=f"{tmp_path}/more/a/x"))
+    assert [row.guest.output_root for row in rows] == [str(places.output), str(tmp_path / "more")]

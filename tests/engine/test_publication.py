@@ -19,7 +19,7 @@ def placements(tmp_path: Path) -> Sequence[Placement]:
     for number in range(3):
         output = OutputDisk(tmp_path / f".{number}.part", tmp_path / f"disk{number}", "raw", 1)
         output.temporary.write_text(str(number))
-        made.append(Placement.of(output))
+        made.append(Placement.of(output, tmp_path))
     return made
 
 
@@ -42,7 +42,7 @@ def test_a_crash_between_the_renames_is_made_good(placements: Sequence[Placement
 def test_what_is_not_all_there_is_not_recorded(placements: Sequence[Placement]) -> None:
     placements[0].temporary.rename(placements[0].final)
     assert list(recorded(event(placements[2:]))) == [placements[2]]
-    missing = Placement(placements[1].temporary, placements[1].final, placements[1].device, -1)
+    missing = Placement(placements[1].temporary, placements[1].final, placements[1].device, -1, placements[1].root)
     assert list(recorded(event([placements[0], missing]))) == []
 
 
@@ -64,13 +64,74 @@ def test_a_name_that_is_taken_withdraws_all_and_keeps_the_other_file(
 
 def test_an_error_of_the_storage_withdraws_all(placements: Sequence[Placement], tmp_path: Path) -> None:
     placements[2].temporary.unlink()
-    with pytest.raises(FileNotFoundError):
+    with raises_problem("output-invalid"):
         publish(placements)
     assert not [name for name in os.listdir(tmp_path) if name.startswith("disk")]
 
 
 def test_withdrawing_spares_what_is_not_ours(placements: Sequence[Placement], tmp_path: Path) -> None:
     publish(placements)
-    spared = Placement(placements[1].temporary, placements[1].final, placements[1].device, -1)
+    spared = Placement(placements[1].temporary, placements[1].final, placements[1].device, -1, placements[1].root)
     withdraw([placements[0], spared, placements[2]])
     assert sorted(os.listdir(tmp_path)) == ["disk1"]
+
+
+def test_a_name_that_was_given_by_a_link_loses_its_temporary_one(
+    placements: Sequence[Placement], tmp_path: Path
+) -> None:
+    os.link(placements[0].temporary, placements[0].final)
+    publish(recorded(event(placements)))
+    assert sorted(os.listdir(tmp_path)) == ["disk0", "disk1", "disk2"]
+
+
+def test_a_file_that_was_exchanged_is_not_published(placements: Sequence[Placement], tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("unchecked")
+    (tmp_path / "other").replace(placements[1].temporary)
+    with raises_problem("output-invalid"):
+        publish(placements)
+    assert not [name for name in os.listdir(tmp_path) if name.startswith("disk")]
+
+
+def test_a_file_that_was_exchanged_before_is_not_placed(tmp_path: Path) -> None:
+    (tmp_path / ".part").write_text("unchecked")
+    with raises_problem("output-invalid"):
+        Placement.of(OutputDisk(tmp_path / ".part", tmp_path / "disk", "raw", 1, (1, 2)), tmp_path)
+
+
+@pytest.fixture
+def swapped(tmp_path: Path) -> tuple[Placement, Path]:
+    """A placement whose directory has become a link to another that has a file of each name."""
+    inner, elsewhere = tmp_path / "root" / "inner", tmp_path / "elsewhere"
+    inner.mkdir(parents=True)
+    (inner / ".part").write_text("ours")
+    place = Placement.of(OutputDisk(inner / ".part", inner / "disk", "raw", 1), tmp_path / "root")
+    inner.rename(elsewhere)
+    inner.symlink_to(elsewhere)
+    return place, elsewhere
+
+
+def test_a_directory_that_became_a_link_is_not_published_into(swapped: tuple[Placement, Path]) -> None:
+    place, elsewhere = swapped
+    assert recorded(event([place])) == ()
+    with raises_problem("output-outside"):
+        publish([place])
+    assert os.listdir(elsewhere) == [".part"]
+
+
+def test_nothing_is_withdrawn_behind_a_link(swapped: tuple[Placement, Path]) -> None:
+    place, elsewhere = swapped
+    (elsewhere / ".part").rename(elsewhere / "disk")
+    assert withdraw([place]) == []
+    assert os.listdir(elsewhere) == ["disk"]
+
+
+def test_withdrawing_goes_on_after_what_cannot_be_removed(
+    placements: Sequence[Placement], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(placements)
+    unlink = Path.unlink
+    monkeypatch.setattr(
+        Path, "unlink", lambda path, missing_ok=False: None if path.name == "disk0" else unlink(path, missing_ok)
+    )
+    assert withdraw(placements) == [tmp_path / "disk0"]
+    assert os.listdir(tmp_path) == ["disk0"]
