@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import resource
 import signal
 import sys
 import time
@@ -24,7 +25,6 @@ from hypersdkd.engine.door import Door
 from hypersdkd.engine.hook_calls import HookCalls
 from hypersdkd.engine.index import Index
 from hypersdkd.engine.intake import Intake
-from hypersdkd.engine.job_work import Workshop
 from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.plan import Places
 from hypersdkd.engine.plugins import Plugins
@@ -35,6 +35,7 @@ from hypersdkd.engine.slots import Slots
 from hypersdkd.engine.spool import Spool
 from hypersdkd.engine.validation import validate
 from hypersdkd.engine.workflow import Crew, WorkflowService
+from hypersdkd.engine.workshop import Workshop
 from hypersdkd.host.inotify import Inotify
 from hypersdkd.host.systemd import Notifier, watchdog_interval
 from hypersdkd.model.problem import ProblemError, fail
@@ -47,8 +48,11 @@ EXIT_CONFIG: Final = 78
 #: Seconds between two status texts for systemd.
 _STATUS_INTERVAL: Final = 1.0
 
-#: Seconds between two requests for more time while the daemon drains.
-_DRAIN_STEP: Final = 5.0
+#: Seconds between two requests for more time while the daemon starts or drains.
+_STEP: Final = 5.0
+
+#: Open files that the daemon asks for: connections, watches, workers; systemd's soft limit is 1,024.
+_OPEN_FILES: Final = 65_536
 
 
 class Daemon:
@@ -74,6 +78,8 @@ class Daemon:
             service = WorkflowService(crew)
             if service.paused:
                 crew.shop.slots.shut()
+            starting = asyncio.create_task(self._ask_for_time("starting"))
+            stack.callback(starting.cancel)
             await crew.intake.start()
             await crew.scheduler.recover()
             api = self._config.settings.api
@@ -81,6 +87,7 @@ class Daemon:
             stack.push_async_callback(server.stop)
             self.addresses = server.addresses
             self._log.info("ready", addresses=server.addresses, mode=crew.mode, base_dir=str(self._layout.base))
+            starting.cancel()
             self._notifier.ready(f"{crew.mode} mode, {', '.join(server.addresses) or 'no address'}")
             on_ready()
             await self._serve(crew, service)
@@ -113,13 +120,20 @@ class Daemon:
         seconds = self._config.settings.workflow.drain_seconds
         drain = asyncio.create_task(crew.scheduler.drain(seconds))
         hurry = asyncio.create_task(self._hurry.wait())
-        while not (drain.done() or hurry.done()):
-            self._notifier.extend_timeout(_DRAIN_STEP * 3)
-            await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED, timeout=_DRAIN_STEP)
+        asking = asyncio.create_task(self._ask_for_time("draining"))
+        await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED)
         if not drain.done():
             drain.cancel()
             await crew.scheduler.drain(0)
         hurry.cancel()
+        asking.cancel()
+
+    async def _ask_for_time(self, status: str) -> None:
+        """While something long goes on, systemd shall not take it for a hang; until cancelled."""
+        while True:
+            self._notifier.extend_timeout(_STEP * 3)
+            self._notifier.status(status)
+            await asyncio.sleep(_STEP)
 
     async def _tell_systemd(self, crew: Crew, service: WorkflowService) -> None:
         """STATUS, and WATCHDOG only while intake and scheduler finish their rounds."""
@@ -138,7 +152,9 @@ class Daemon:
     def _build(self, stack: AsyncExitStack) -> Crew:
         settings, mode = self._config.settings, self._config.mode
         workflow = settings.workflow
-        plugins = Plugins.load(settings.plugins.dirs, settings.plugins.disabled)
+        plugins = _load_plugins(self._config)
+        for name in set(settings.plugins.disabled) - {record.name for record in plugins.records}:
+            self._log.warning("plugins.disabled names a plugin that is not there", plugin=name)
         for record in plugins.records:
             if record.problem is not None:
                 self._log.error("plugin not usable", plugin=record.name, error=record.problem.message)
@@ -166,8 +182,16 @@ class Daemon:
             on_event=lambda _job, _event: None,
             on_ended=record_end(index, lambda kind, date: self._layout.base / kind / date),
         )
-        scheduler = Scheduler(shop, index, readiness, beat_interval=workflow.poll_interval)
-        intake = Intake(self._layout, index, readiness, poll_interval=workflow.poll_interval, on_change=scheduler.wake)
+        beat = min(workflow.poll_interval, (watchdog_interval() or workflow.poll_interval) / 2)
+        scheduler = Scheduler(shop, index, readiness, beat_interval=beat)
+        intake = Intake(
+            self._layout,
+            index,
+            readiness,
+            poll_interval=workflow.poll_interval,
+            beat_interval=beat,
+            on_change=scheduler.wake,
+        )
         stack.callback(intake.close)
         return Crew(
             mode=mode,
@@ -185,6 +209,10 @@ class Daemon:
 
 async def _until(event: asyncio.Event) -> None:
     await event.wait()
+
+
+def _load_plugins(config: LoadedConfig) -> Plugins:
+    return Plugins.load(config.settings.plugins.dirs, config.settings.plugins.disabled)
 
 
 def _executor(plugins: Plugins, name: str) -> Executor:
@@ -217,11 +245,18 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(describe(problems) + "\n")
         return EXIT_CONFIG
     if options.check_config:
+        try:
+            _executor(_load_plugins(config), config.settings.executor)
+        except ProblemError as error:
+            sys.stderr.write(describe([error.problem]) + "\n")
+            return EXIT_CONFIG
         sys.stdout.write(f"{config.path or 'defaults'}: fine; {config.mode} mode ({config.mode_reason})\n")
         return 0
     logs.set_up(config.settings.logging.level, config.settings.logging.format)
     for warning in config.warnings:
         structlog.get_logger().warning(warning.message, code=warning.code, path=warning.path, remedy=warning.remedy)
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _OPEN_FILES), hard))
     try:
         asyncio.run(_run(config))
     except ProblemError as error:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from hypersdkd.host import qemu_img
 from hypersdkd.host.image_source import judged
 from hypersdkd.host.image_vmdk import name_extent
+from hypersdkd.host.landlock import obstacle
+from hypersdkd.host.output_directory import OutputDirectory
 from hypersdkd.host.space import Reservation
 from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.problem import Problem, ProblemError, fail
@@ -40,44 +42,58 @@ def hypersdkd_steps() -> Sequence[Step]:
 
 def convert_disks(context: StepContext) -> None:
     """Convert all disks, in boot order. Nothing of a failed conversion is left."""
-    finals = [Path(path) for path in context.guest.outputs]
-    for path in finals:
-        _prepare_place(path)
+    with ExitStack() as open_files:
+        places = [open_files.enter_context(_place(context, Path(path))) for path in context.guest.outputs]
+        for output in _convert_into(context, places, open_files):
+            context.add_output(output)
+
+
+def _convert_into(context: StepContext, places: Sequence[OutputDirectory], open_files: ExitStack) -> list[OutputDisk]:
+    """Convert each disk into its place. ``open_files`` closes what is written, or removes it after an error."""
     context.tool(qemu_img.PROGRAM, qemu_img.version())
-    plan = _plan(context)
+    if (unconfined := obstacle(qemu_img.PROGRAM)) is not None:
+        context.warn(unconfined)
+    plan = _plan(context, places[0])
     total = sum(disk.virtual_size for disk in context.disks)
     done = 0
     written: list[OutputDisk] = []
-    with ExitStack() as files:
-        for index, (disk, path) in enumerate(zip(context.disks, finals, strict=True)):
-            temporary = context.temporary_for(index)
-            target_fd = files.enter_context(_new_file(temporary))
-            with judged(disk) as source_fd:
-                _convert_one(context, disk, source_fd, temporary, target_fd, plan, (done, total))
-            if plan.format == "vmdk":
-                name_extent(target_fd, path.name)
-            os.fsync(target_fd)
-            done += disk.virtual_size
-            context.progress(done, total)
-            written.append(OutputDisk(temporary, path, plan.format, disk.virtual_size))
-    for output in written:
-        context.add_output(output)
+    for index, (disk, place) in enumerate(zip(context.disks, places, strict=True)):
+        temporary, final = context.temporary_for(index), Path(context.guest.outputs[index])
+        target = _Target(place, temporary.name, open_files.enter_context(_new_file(place, temporary.name)))
+        with judged(disk) as source_fd:
+            _convert_one(context, disk, source_fd, target, plan, (done, total))
+        if plan.format == "vmdk":
+            name_extent(target.fd, final.name)
+        os.fsync(target.fd)
+        done += disk.virtual_size
+        context.progress(done, total)
+        found = os.fstat(target.fd)
+        written.append(OutputDisk(temporary, final, plan.format, disk.virtual_size, (found.st_dev, found.st_ino)))
+    return written
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A file that is written: where, its temporary name, its descriptor."""
+
+    place: OutputDirectory
+    name: str
+    fd: int
 
 
 def _convert_one(
     context: StepContext,
     disk: SourceDisk,
     source_fd: int,
-    temporary: Path,
-    target_fd: int,
+    target: _Target,
     plan: qemu_img.Conversion,
     progress: tuple[int, int],
 ) -> None:
     source = qemu_img.Source.of_fd(source_fd, disk.format)
     done, total = progress
     needed = qemu_img.measure(source, plan.format)
-    with Reservation(temporary.parent, temporary.name.lstrip("."), needed) as reservation:
-        watchdog = _Watchdog(target_fd, reservation)
+    with Reservation(target.place, target.name.lstrip("."), needed) as reservation:
+        watchdog = _Watchdog(target.fd, reservation)
 
         def on_percent(percent: float) -> None:
             watchdog.saw(percent)
@@ -85,10 +101,10 @@ def _convert_one(
 
         timeout = max(LEAST_SECONDS, SECONDS_PER_GIB * disk.virtual_size / (1 << 30))
         try:
-            qemu_img.convert(source, plan, target_fd, timeout=timeout, on_percent=on_percent, watch=watchdog.look)
+            qemu_img.convert(source, plan, target.fd, timeout=timeout, on_percent=on_percent, watch=watchdog.look)
         except ProblemError as error:
             if error.problem.code == "no-space":
-                raise _no_space(temporary.parent, needed, error) from error
+                raise _no_space(target.place, needed, error) from error
             raise
 
 
@@ -119,10 +135,10 @@ class _Watchdog:
             self._since = time.monotonic()
 
 
-def _plan(context: StepContext) -> qemu_img.Conversion:
+def _plan(context: StepContext, place: OutputDirectory) -> qemu_img.Conversion:
     """How to write the format that is asked for."""
     output_format = context.guest.output_format
-    direct = _direct_works(context.temporary_for(0).parent)
+    direct = _direct_works(place)
     if not context.guest.compress:
         return qemu_img.Conversion(output_format, direct=direct)
     if output_format == "qcow2":
@@ -140,51 +156,49 @@ def _plan(context: StepContext) -> qemu_img.Conversion:
     return qemu_img.Conversion(output_format, direct=direct)
 
 
-def _prepare_place(path: Path) -> None:
-    """Make the output's directory; raises ``output-exists`` and ``output-unwritable``."""
-    if os.path.lexists(path):
-        raise fail("output-exists", f"{path} exists already")
+def _place(context: StepContext, path: Path) -> OutputDirectory:
+    """The output's directory, made if need be; raises ``output-exists``, ``-outside`` and ``-unwritable``."""
+    directory = OutputDirectory.open(path.parent, Path(context.guest.output_root), make=True)
     try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    except OSError as error:
-        raise fail("output-unwritable", f"{path.parent} cannot be made: {error.strerror}") from error
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise fail("output-unwritable", f"{path.parent} cannot be written")
+        if directory.identity(path.name) is not None:
+            raise fail("output-exists", f"{path} exists already")
+        directory.require_writable()
+    except BaseException:
+        directory.close()
+        raise
+    return directory
 
 
 @contextmanager
-def _new_file(path: Path) -> Iterator[int]:
+def _new_file(place: OutputDirectory, name: str) -> Iterator[int]:
     """A new, empty file that nobody else made or planted; it is removed if anything goes wrong."""
+    place.remove(name)
     try:
-        path.unlink(missing_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
+        fd = os.open(place.at(name), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
     except OSError as error:
-        raise fail("output-unwritable", f"{path.parent} cannot be written: {error.strerror}") from error
+        raise fail("output-unwritable", f"{place.path} cannot be written: {error.strerror}") from error
     try:
         yield fd
     except BaseException:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+        place.remove(name)
         raise
     finally:
         os.close(fd)
 
 
-def _direct_works(directory: Path) -> bool:
+def _direct_works(place: OutputDirectory) -> bool:
     """Whether files here can be opened with O_DIRECT; a file without a name is tried, so that none is left."""
     try:
-        os.close(os.open(directory, os.O_RDWR | os.O_TMPFILE | os.O_DIRECT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(place.here, os.O_RDWR | os.O_TMPFILE | os.O_DIRECT | os.O_CLOEXEC, 0o600))
     except OSError:
         return False
     return True
 
 
-def _no_space(directory: Path, needed: int, error: ProblemError) -> ProblemError:
-    status = os.statvfs(directory)
-    free = status.f_bavail * status.f_frsize
+def _no_space(place: OutputDirectory, needed: int, error: ProblemError) -> ProblemError:
     return fail(
         "no-space",
-        f"{directory} became full while the output was written: up to {needed} bytes are needed",
+        f"{place.path} became full while the output was written: up to {needed} bytes are needed",
         detail=error.problem.message,
-        remedy=f"Free {max(needed - free, 1)} bytes there, then retry the job.",
+        remedy=f"Free {max(needed - place.free_bytes(), 1)} bytes there, then retry the job.",
     )

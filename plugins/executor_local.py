@@ -7,8 +7,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 
-from hypersdkd.host.files import is_locked
-from hypersdkd.host.sessions import ProcessStamp, end_session, ended, read_stamp
+from hypersdkd.host.sessions import ProcessStamp, end_session, ended, read_stamp, write_stamp
 from hypersdkd.spec.hooks import hookimpl
 from hypersdkd.spec.types import Executor, GuestRun
 
@@ -54,8 +53,18 @@ async def start(run: GuestRun) -> LocalWorker:
             os.close(log)
 
     process = await asyncio.to_thread(spawn)
-    leader = ProcessStamp.of(process.pid) or ProcessStamp(process.pid, 0, "")
-    return LocalWorker(leader, run.marker, process)
+    leader = ProcessStamp.of(process.pid)
+    if leader is None:  # it has ended already
+        return LocalWorker(ProcessStamp(process.pid, 0, ""), run.marker, process)
+    worker = LocalWorker(leader, run.marker, process)
+    try:
+        # The worker does so itself, but only once Python has started: a daemon killed until then must be found out.
+        await asyncio.to_thread(write_stamp, run.stamp, leader)
+    except OSError:
+        await worker.kill()
+        await worker.wait()
+        raise
+    return worker
 
 
 async def adopt(run: GuestRun) -> LocalWorker | None:
@@ -63,7 +72,7 @@ async def adopt(run: GuestRun) -> LocalWorker | None:
     leader = read_stamp(run.stamp)
     if leader is None:
         return None
-    if is_locked(run.lock) and leader.alive():
+    if leader.alive():
         return LocalWorker(leader, run.marker, None)
     await end_session(leader, run.marker)
     return None

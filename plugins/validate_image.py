@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
 from hypersdkd.host import qemu_img
-from hypersdkd.host.image_file import SECTOR, ImageFile, opened
+from hypersdkd.host.image_file import SECTOR, ImageFile
 from hypersdkd.host.image_header import judge
 from hypersdkd.host.image_source import judged
+from hypersdkd.host.output_directory import opened_output
 from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.problem import Problem, ProblemError, fail, one_line
 from hypersdkd.model.stage import Stage
@@ -47,17 +49,21 @@ def validate_outputs(context: StepContext) -> None:
                 _compare(context, disk, output, (done, total))
         if context.guest.checksums:
             context.finding(
-                "output-checksum", {"path": one_line(str(output.path)), "checksum": _digest(output.temporary)}
+                "output-checksum", {"path": one_line(str(output.path)), "checksum": _digest(context, output)}
             )
         done += disk.virtual_size
         context.progress(done, total)
+
+
+def _opened(context: StepContext, output: OutputDisk) -> AbstractContextManager[ImageFile]:
+    return opened_output(output, Path(context.guest.output_root))
 
 
 def _check_least(context: StepContext, disk: SourceDisk, output: OutputDisk) -> None:
     """What is never left out: there is a file, it is of the format, qemu opens it, the size is the source's."""
     name = one_line(output.path.name)
     try:
-        with opened(output.temporary) as image:
+        with _opened(context, output) as image:
             os.fsync(image.fd)
             _result(context, "output-not-empty", image.size > 0, f"{name}: {image.size} bytes")
             facts = judge(image, output.format, trusted=True)
@@ -65,7 +71,7 @@ def _check_least(context: StepContext, disk: SourceDisk, output: OutputDisk) -> 
     except OSError as error:
         raise fail("output-invalid", f"{name} cannot be read back: {error.strerror}") from error
     except ProblemError as error:
-        if error.problem.code in ("output-invalid", "tool-missing", "tool-timeout"):
+        if error.problem.code.startswith("output-") or error.problem.code in {"tool-missing", "tool-timeout"}:
             raise
         context.check("output-readable", False, error.problem.message)
         raise fail("output-invalid", error.problem.message, detail=error.problem.detail) from error
@@ -78,7 +84,7 @@ def _check_least(context: StepContext, disk: SourceDisk, output: OutputDisk) -> 
 
 def _check_structure(context: StepContext, output: OutputDisk) -> None:
     name = one_line(output.path.name)
-    with opened(output.temporary) as image:
+    with _opened(context, output) as image:
         result = qemu_img.check(qemu_img.Source.of_fd(image.fd, output.format))
     if not result.supported:
         return
@@ -95,7 +101,7 @@ def _compare(context: StepContext, disk: SourceDisk, output: OutputDisk, progres
     def on_percent(percent: float) -> None:
         context.progress(done + int(disk.virtual_size * percent / 100), total)
 
-    with judged(disk) as source_fd, opened(output.temporary) as image:
+    with judged(disk) as source_fd, _opened(context, output) as image:
         difference = qemu_img.compare(
             qemu_img.Source.of_fd(source_fd, disk.format),
             qemu_img.Source.of_fd(image.fd, output.format),
@@ -112,9 +118,9 @@ def _result(context: StepContext, name: str, passed: bool, text: str, *, detail:
         raise fail("output-invalid", f"the check {name} was not passed: {text}", detail=detail)
 
 
-def _digest(path: Path) -> str:
+def _digest(context: StepContext, output: OutputDisk) -> str:
     digest = hashlib.sha256()
-    with opened(path) as image:
+    with _opened(context, output) as image:
         for offset in range(0, image.size, _CHUNK):
             digest.update(_piece(image, offset))
     return f"sha256:{digest.hexdigest()}"

@@ -15,6 +15,7 @@ from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.step_context import GuestContext
 from hypersdkd.model.disk import SourceDisk
 from hypersdkd.model.event import EventType
+from hypersdkd.model.guest import SOURCE_TYPES
 from hypersdkd.model.problem import CODES, Problem
 from hypersdkd.spec.hooks import Hooks
 
@@ -101,6 +102,29 @@ def test_every_example_is_a_plugin_that_loads(hook: str, tmp_path: Path) -> None
     record = {record.name: record for record in Plugins.load([tmp_path]).records}["docs_example"]
     assert (record.state, record.problem) == (PluginState.LOADED, None)
     assert record.hooks == (hook,)
+
+
+def example(hook: str) -> dict[str, object]:
+    """What the example of a hook defines."""
+    (code,) = re.findall(r"```python\n(.*?)```", HOOK_SECTIONS[hook], re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(code, hook, "exec"), names)
+    return names
+
+
+def test_the_example_of_a_rule_reads_both_syntaxes() -> None:
+    rule = example("hypersdkd_validate_manifest")["hypersdkd_validate_manifest"]
+    assert callable(rule)
+    for text in (b'{"name": "%s"}', b"name: %s\n"):
+        assert rule(text % b"acme-1", "").valid
+        assert not rule(text % b"other", "").valid
+    assert rule(b"{", "json").valid
+
+
+def test_the_example_of_a_loader_reads_what_a_manifest_may_name() -> None:
+    declare = example("hypersdkd_loaders")["hypersdkd_loaders"]
+    assert callable(declare)
+    assert {name for loader in declare() for name in loader.source_types} <= set(SOURCE_TYPES)
 
 
 def test_every_state_of_a_plugin() -> None:

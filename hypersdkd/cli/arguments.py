@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NoReturn, TypeAlias
 
 from hypersdkd import __version__
+from hypersdkd.model.job import JobState
 from hypersdkd.model.problem import fail
 
 #: Options of the root, accepted anywhere on the line. Go's ``-daemon URL`` is ``--url``.
@@ -23,6 +24,10 @@ _OTHERS: Final = {
     "--dir": True,
     "--file": True,
     "--lines": True,
+    "--status": True,
+    "--date": True,
+    "--name": True,
+    "--limit": True,
     "--interval": True,
     "--count": True,
     "--wait": False,
@@ -43,6 +48,12 @@ ACTIONS: Final = {
 }
 
 
+_EPILOG: Final = """\
+The daemon is the one that HYPERSDKD_URL names (http://HOST:PORT or unix:PATH), unless --url or --socket does.
+The Go client's spellings work too: workflow -op list, -op=list, -dir D; manifest validate -file F; -daemon URL.
+Exit status: 0 fine; 1 invalid, failed, unknown or not possible; 2 usage; 3 no daemon; 130 Ctrl-C."""
+
+
 class Parser(argparse.ArgumentParser):
     """Raises ``usage`` problems instead of ending the process."""
 
@@ -56,7 +67,8 @@ def build_parser() -> Parser:
     parser = Parser(
         prog="hyperctl",
         description="Watch and steer hypersdkd, the daemon that converts VM disks for KVM.",
-        epilog="Exit status: 0 fine; 1 invalid, failed, unknown or not possible; 2 usage; 3 no daemon; 130 Ctrl-C.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"hyperctl {__version__}")
@@ -97,7 +109,13 @@ def _add_workflow(commands: _Commands) -> None:
     actions = _actions(commands, "workflow", "the daemon and its queue")
     module = "hypersdkd.cli.workflow"
     status = _leaf(actions, "status", "what the daemon does and how much it has to do", f"{module}:status")
-    listing = _leaf(actions, "list", "list the jobs of every state", f"{module}:list_jobs")
+    listing = _leaf(actions, "list", "list the jobs of every state, or some of them", f"{module}:list_jobs")
+    listing.add_argument(
+        "--status", choices=(*JobState, "active", "all"), default="all", help="jobs in this state only"
+    )
+    listing.add_argument("--date", default="", metavar="YYYY-MM-DD", help="jobs that ended on this day only")
+    listing.add_argument("--name", default="", metavar="PART", help="jobs whose name has this part, in any case")
+    listing.add_argument("--limit", type=int, default=1000, metavar="N", help="jobs to show at most (1000)")
     queue = _leaf(actions, "queue", "files in each directory, and why some wait", f"{module}:queue")
     watch = _leaf(actions, "watch", "follow the queue until Ctrl-C", "hypersdkd.cli.watch:watch")
     watch.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="between two looks (1)")

@@ -24,21 +24,33 @@ def is_unreachable(error: ProblemError) -> bool:
     return error.problem.code == "daemon-unreachable"
 
 
-def local_queues(arguments: Namespace) -> list[OfflineQueue]:
-    """The queues to read without a daemon: the one of ``--dir``, the configured one, or the usual ones."""
-    config = Path(arguments.config) if arguments.config else None
-    base = Path(arguments.dir) if arguments.dir else configured_queue(config)
-    return find_queues(base)
+def local_queues(arguments: Namespace, terminal: Terminal) -> list[OfflineQueue]:
+    """The queues to read without a daemon: the one of ``--dir``, the configured one, or the usual ones.
+
+    Says so if a directory that was named does not exist, or if the configuration is none.
+    """
+    if arguments.dir:
+        if not Path(arguments.dir).is_dir():
+            terminal.note("WARNING", f"The directory {arguments.dir} does not exist")
+        return find_queues(Path(arguments.dir))
+    try:
+        configured = configured_queue(Path(arguments.config) if arguments.config else None)
+    except ProblemError as error:
+        problem = error.problem
+        where = f"{problem.path}: " if problem.path else ""
+        terminal.note("WARNING", f"The configuration is passed over: {where}{problem.message}")
+        configured = None
+    return find_queues(*configured) if configured else find_queues()
 
 
 def ask_or_read(arguments: Namespace, terminal: Terminal, ask: Callable[[Daemon], Reply]) -> Reply | list[OfflineQueue]:
     """The reply to ``ask``; with ``--dir``, or if no daemon can be reached (which is said), the queues on this host."""
     if arguments.dir:
-        return local_queues(arguments)
+        return local_queues(arguments, terminal)
     try:
         return ask(connect(arguments))
     except ProblemError as error:
         if not is_unreachable(error):
             raise
         terminal.note("WARNING", f"API not available, checking local status... ({error.problem.message})")
-        return local_queues(arguments)
+        return local_queues(arguments, terminal)

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from hypersdkd.cli.fitting import Concessions, fit
 from hypersdkd.cli.text import clean
 
 #: Cells of this many characters are not worth folding, unless the terminal has fewer columns than the second.
@@ -24,23 +25,27 @@ def _console(out: TextIO, *, colour: bool) -> Console:
 
 
 def draw_table(
-    out: TextIO, headings: Sequence[str], rows: Sequence[Sequence[str]], *, colour: bool, spare: str = ""
+    out: TextIO,
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    concessions: Concessions = (),
+    *,
+    colour: bool,
 ) -> None:
-    """A table as wide as the terminal allows, without the ``spare`` column where that helps.
+    """A table as wide as the terminal allows; ``concessions`` make it narrower.
 
-    Short cells stay whole where there is room, long ones are folded, so that an ID can be copied. The cells are
-    clean already; they are given as ``Text``, so that no markup in them is read.
+    Where none are made, short cells stay whole if there is room, and long ones are folded. The cells are clean
+    already; they are given as ``Text``, so that no markup in them is read.
     """
     console = _console(out, colour=colour)
-    columns = list(zip(headings, *rows, strict=True))
+    columns = {heading: (heading, *cells) for heading, *cells in zip(headings, *rows, strict=True)}
     # A box takes three characters a column, and one.
-    if sum(max(map(len, column)) + 3 for column in columns) + 1 > console.width:
-        columns = [column for column in columns if column[0] != spare]
+    fitted = fit(columns, console.width, concessions, gap=3, edge=4)
     table = Table(box=box.ROUNDED, header_style="bold" if colour else "")
-    for heading, *cells in columns:
+    for heading, *cells in fitted.values():
         short = max(map(len, (heading, *cells))) <= _SHORT
-        table.add_column(heading, overflow="fold", no_wrap=short and console.width >= _NARROW)
-    for row in zip(*(cells for _, *cells in columns), strict=True):
+        table.add_column(heading, overflow="fold", no_wrap=bool(concessions) or (short and console.width >= _NARROW))
+    for row in zip(*(cells for _, *cells in fitted.values()), strict=True):
         table.add_row(*map(Text, row))
     console.print(table)
 

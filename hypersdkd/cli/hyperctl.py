@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from itertools import takewhile
 
 from hypersdkd.cli import exits
 from hypersdkd.cli.arguments import build_parser, normalise
@@ -43,13 +44,16 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str], terminal: Terminal) -> int:
-    verbose = "-v" in words or "--verbose" in words
+    options = {word.lstrip("-") for word in takewhile(lambda word: word != "--", words) if word.startswith("-")}
     try:
         arguments = build_parser().parse_args(normalise(words))
         module, _, name = arguments.run.partition(":")
         status: int = getattr(importlib.import_module(module), name)(arguments, terminal)
     except ProblemError as error:
-        terminal.problem(error.problem, verbose=verbose)
+        if "json" in options:
+            keys = ("code", "message", "remedy", "path", "detail")
+            terminal.json({"error": {key: error.problem.as_dict()[key] for key in keys}}, line=True)
+        terminal.problem(error.problem, verbose=bool({"v", "verbose"} & options))
         return exits.exit_status(error.problem.code)
     except SystemExit as end:
         # argparse has printed the help or the version.

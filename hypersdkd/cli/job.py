@@ -6,10 +6,9 @@ from argparse import Namespace
 
 from hypersdkd.cli import exits
 from hypersdkd.cli.connection import connect
-from hypersdkd.cli.progress import job_lines
-from hypersdkd.cli.reply import inner, rows, text, whole
+from hypersdkd.cli.progress import WIDE, job_lines
+from hypersdkd.cli.reply import elapsed, inner, rows, text, whole
 from hypersdkd.cli.terminal import Terminal
-from hypersdkd.cli.text import duration
 from hypersdkd.client.http import Reply
 from hypersdkd.model.problem import Problem, fail
 
@@ -27,14 +26,14 @@ def show(arguments: Namespace, terminal: Terminal) -> int:
         ("Progress", f"{whole(reply, 'progress')}%"),
         ("Started", text(reply, "started_at")),
         ("Finished", text(reply, "finished_at")),
-        ("Elapsed", duration(whole(reply, "elapsed_seconds"))),
+        ("Elapsed", elapsed(reply)),
         ("Attempts", whole(reply, "attempts")),
         ("File", text(reply, "path")),
     ]
     terminal.table(("Property", "Value"), [field for field in fields if field[1] != ""])
     if rows(reply, "vms"):
         terminal.say()
-        for line in job_lines(reply, bar=True):
+        for line in job_lines(reply, width=terminal.width if terminal.interactive else WIDE):
             terminal.say(line)
     problem = inner(reply, "problem")
     if problem:

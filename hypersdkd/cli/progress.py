@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from hypersdkd.cli.connection import is_unreachable
+from hypersdkd.cli.fitting import Concessions, fit
 from hypersdkd.cli.reply import inner, rows, text, whole
 from hypersdkd.cli.terminal import Terminal
 from hypersdkd.cli.text import clean, duration, size
@@ -24,37 +25,79 @@ _ENDED: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELL
 
 _BAR_WIDTH: Final = 20
 
+#: The width of a line that nothing limits.
+WIDE: Final = 1000
 
-def job_lines(job: Mapping[str, object], *, bar: bool) -> list[str]:
+#: What a line does without on a narrow terminal: never percent, as long as anything else can go.
+_CONCESSIONS: Final[Concessions] = (
+    ("bar", 0),
+    ("vm", 0),
+    ("bytes", 0),
+    ("id", 12),
+    ("state", 0),
+    ("id", 8),
+    ("eta", 0),
+    ("rate", 0),
+    ("id", 1),
+)
+#: The same where a job has several guests, whose names tell its lines apart.
+_CONCESSIONS_IN_BATCH: Final[Concessions] = (
+    ("bar", 0),
+    ("id", 12),
+    ("bytes", 0),
+    ("vm", 12),
+    ("state", 0),
+    ("id", 0),
+    ("vm", 8),
+    ("eta", 0),
+    ("rate", 0),
+    ("vm", 1),
+)
+
+
+def job_lines(job: Mapping[str, object], *, width: int = 0) -> list[str]:
     """A line for each guest of a job, or one for the job if no guest is known.
 
-    With ``bar`` for a terminal: a bar, bytes, rate and time to go. Without it percent goes in tens only,
-    so that a log of the lines stays short.
+    ``width`` is that of a terminal, for a bar, bytes, rate and time to go. Without it percent goes in tens
+    only, so that a log of the lines stays short.
     """
-    name, guests = clean(text(job, "id"), 60), rows(job, "vms")
+    guests = rows(job, "vms")
     if not guests:
-        state = text(job, "stage") or text(job, "status")
-        return [f"{name}  {clean(state)}  {_percent(whole(job, 'progress'), bar=bar)}".rstrip()]
-    return [_guest_line(name, guest, bar=bar) for guest in guests]
+        guests = [{**job, "percent": job.get("progress"), "vm": ""}]
+    lines = []
+    for guest in guests:
+        parts = {"id": [clean(text(job, "id"), 60)], **_parts(guest, drawn=width > 0)}
+        concessions = _CONCESSIONS if len(guests) == 1 else _CONCESSIONS_IN_BATCH
+        fitted = fit(parts, width or WIDE, concessions, gap=2)
+        lines.append("  ".join(cell for (cell,) in fitted.values()))
+    return lines
 
 
-def _guest_line(job: str, guest: Mapping[str, object], *, bar: bool) -> str:
-    parts = [job, clean(text(guest, "vm"), 40), clean(text(guest, "stage") or text(guest, "status"), 20)]
-    parts.append(_percent(whole(guest, "percent"), bar=bar))
-    if bar:
-        done, total, rate = (whole(guest, key) for key in ("bytes_done", "bytes_total", "bytes_per_second"))
-        parts.append(f"{size(done)}/{size(total)}" if total else "")
-        parts.append(f"{size(rate)}/s" if rate else "")
-        parts.append(f"ETA {duration(whole(guest, 'eta_seconds'))}" if guest.get("eta_seconds") is not None else "")
-    return "  ".join(part for part in parts if part)
+def _parts(guest: Mapping[str, object], *, drawn: bool) -> dict[str, list[str]]:
+    """The parts of a guest's line by their names in the concessions. One that has ended moves no more."""
+    status = text(guest, "status")
+    ended = status in _ENDED
+    stage = "" if ended else text(guest, "stage")
+    parts = {"vm": clean(text(guest, "vm"), 40), "state": clean(stage or status, 20)}
+    if not ended:
+        percent = min(max(whole(guest, "percent"), 0), 100)
+        if drawn:
+            parts |= _drawn(guest, percent)
+        elif percent >= 10:
+            parts["percent"] = f"{percent - percent % 10}%"
+    return {name: [part] for name, part in parts.items()}
 
 
-def _percent(percent: int, *, bar: bool) -> str:
-    percent = min(max(percent, 0), 100)
-    if not bar:
-        return f"{percent - percent % 10}%" if percent >= 10 else ""
+def _drawn(guest: Mapping[str, object], percent: int) -> dict[str, str]:
     full = percent * _BAR_WIDTH // 100
-    return f"{'█' * full}{'░' * (_BAR_WIDTH - full)} {percent}%"
+    done, total, rate = (whole(guest, key) for key in ("bytes_done", "bytes_total", "bytes_per_second"))
+    return {
+        "bar": "█" * full + "░" * (_BAR_WIDTH - full),
+        "percent": f"{percent}%",
+        "bytes": f"{size(done)}/{size(total)}" if total else "",
+        "rate": f"{size(rate)}/s" if rate else "",
+        "eta": f"ETA {duration(whole(guest, 'eta_seconds'))}" if guest.get("eta_seconds") is not None else "",
+    }
 
 
 def follow(daemon: Daemon, job_ids: Sequence[str], terminal: Terminal, *, quiet: bool = False) -> dict[str, Reply]:
@@ -76,7 +119,7 @@ def follow(daemon: Daemon, job_ids: Sequence[str], terminal: Terminal, *, quiet:
                     lines.append(f"{clean(job_id, 60)}  waiting: {error.problem.message}")
                     continue
                 last_seen = time.monotonic()
-                lines += job_lines(job, bar=terminal.interactive)
+                lines += job_lines(job, width=terminal.width if terminal.interactive else 0)
                 if text(job, "status") in _ENDED:
                     ended[job_id] = job
             if not quiet:

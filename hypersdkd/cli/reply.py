@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hypersdkd.cli.text import duration
 from hypersdkd.model.problem import ProblemError, fail
 
 
@@ -45,6 +46,12 @@ def inner(reply: Mapping[str, object], key: str) -> Mapping[str, object]:
     if isinstance(value, dict):
         return value
     raise _unreadable(key, "an object")
+
+
+def elapsed(job: Mapping[str, object]) -> str:
+    """How long a job ran or has run, ``-`` where that is not known."""
+    seconds = whole(job, "elapsed_seconds")
+    return duration(seconds) if seconds or job.get("started_at") else "-"
 
 
 def _unreadable(key: str, expected: str) -> ProblemError:

@@ -23,7 +23,8 @@ def submit(arguments: Namespace, terminal: Terminal) -> int:
     """
     daemon = connect(arguments)
     manifests = [read_manifest_file(name) for name in manifest_names(arguments, "submit")]
-    replies = [send_manifest(daemon, manifest, arguments, terminal) for manifest in manifests]
+    several = len(manifests) > 1
+    replies = [send_manifest(daemon, manifest, arguments, terminal, several=several) for manifest in manifests]
     accepted = [text(reply, "job_id") for reply in replies if reply.get("success") is True]
     ended: dict[str, Reply] = {}
     if arguments.wait and accepted:
@@ -41,8 +42,13 @@ def submit(arguments: Namespace, terminal: Terminal) -> int:
     return exits.FINE if well else exits.FAILED
 
 
-def send_manifest(daemon: Daemon, manifest: ManifestFile, arguments: Namespace, terminal: Terminal) -> Reply:
-    """Submit one manifest and, without ``--json``, say what became of it. The reply says so too (``success``)."""
+def send_manifest(
+    daemon: Daemon, manifest: ManifestFile, arguments: Namespace, terminal: Terminal, *, several: bool = False
+) -> Reply:
+    """Submit one manifest and, without ``--json``, say what became of it. The reply says so too (``success``).
+
+    With ``several`` the job is shown with its file, since there are others.
+    """
     try:
         name = "" if manifest.name == "-" else Path(manifest.name).stem
         reply = daemon.submit_manifest(manifest.text, name=name)
@@ -52,12 +58,12 @@ def send_manifest(daemon: Daemon, manifest: ManifestFile, arguments: Namespace, 
         if not arguments.json:
             show_problems(terminal, manifest, error.problems)
             terminal.note("ERROR", f"Manifest validation failed: {manifest.name}: {error.problem.message}")
-        return error.reply
+        return {**error.reply, "file": manifest.name}
     if not arguments.json:
         terminal.note("SUCCESS", "Manifest submitted successfully!")
-        terminal.say(f"Job ID: {text(reply, 'job_id')}")
+        terminal.say(f"Job ID: {text(reply, 'job_id')}{f' (of {manifest.name})' if several else ''}")
         terminal.say(f"Location: {text(reply, 'manifest_path')}")
-    return reply
+    return {**reply, "file": manifest.name}
 
 
 def _completed(job: Reply) -> bool:

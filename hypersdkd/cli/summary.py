@@ -11,6 +11,10 @@ from hypersdkd.cli.terminal import Terminal
 LISTED: Final = 50
 
 
+#: The parts of FIX.
+_FIXES: Final = ("fstab", "grub", "initramfs", "network")
+
+
 def show_summary(terminal: Terminal, document: Mapping[str, object]) -> None:
     """The manifest's summary, under its heading."""
     terminal.heading("Manifest Summary")
@@ -35,10 +39,10 @@ def _show_single(terminal: Terminal, pipeline: Mapping[str, object]) -> None:
         rows.append(("Source Path", found.get("source_path", "")))
     rows += [
         ("Output Format", convert.get("output_format", "")),
-        ("Compression", _on(convert, "compress")),
-        ("INSPECT", _on(_inner(pipeline, "inspect"), "enabled")),
-        ("FIX", _on(_inner(_inner(pipeline, "fix"), "fstab"), "enabled")),
-        ("VALIDATE", _on(_inner(pipeline, "validate"), "enabled")),
+        ("Compression", _shown(convert.get("compress") is True)),
+        ("INSPECT", _shown(_enabled(pipeline, "inspect"))),
+        ("FIX", _shown(_enabled(pipeline, "fix") and any(_enabled(_inner(pipeline, "fix"), key) for key in _FIXES))),
+        ("VALIDATE", _shown(_enabled(pipeline, "validate") or pipeline.get("validate") is None)),
     ]
     terminal.table(("Property", "Value"), rows)
 
@@ -68,5 +72,11 @@ def _inner(values: Mapping[str, object], key: str) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _on(values: Mapping[str, object], key: str) -> str:
-    return "true" if values.get(key) is True else "false"
+def _enabled(values: Mapping[str, object], key: str) -> bool:
+    """Whether a stage or a part of one is asked for: it is there, and not turned off."""
+    part = values.get(key)
+    return isinstance(part, dict) and part.get("enabled") is not False
+
+
+def _shown(on: bool) -> str:
+    return "true" if on else "false"

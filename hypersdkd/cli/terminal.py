@@ -6,11 +6,13 @@ Names, messages and log lines come from guests, files and the network. All of th
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol, TextIO
 
+from hypersdkd.cli.fitting import Concessions
 from hypersdkd.cli.text import clean
 from hypersdkd.model.problem import Problem
 
@@ -37,6 +39,11 @@ class Terminal:
         """Whether the output is a terminal that can be drawn on."""
         return self.out.isatty() and self.environment.get("TERM", "dumb") != "dumb"
 
+    @property
+    def width(self) -> int:
+        """Columns of the terminal; ``COLUMNS`` in the environment wins."""
+        return shutil.get_terminal_size().columns
+
     def coloured(self, stream: TextIO) -> bool:
         """Whether ``stream`` takes colours: a capable terminal, and no ``NO_COLOR`` (no-color.org)."""
         return (
@@ -58,28 +65,30 @@ class Terminal:
         self._labelled(self.err, label, text)
 
     def problem(self, problem: Problem, *, verbose: bool = False) -> None:
-        """A problem as two lines, what and remedy; ``verbose`` adds code, path and detail."""
+        """A problem as two lines, what and remedy; ``verbose`` adds code, path and detail where there are any."""
         self.note("ERROR", problem.message)
-        self.err.write(f"  remedy: {clean(problem.remedy, 1024)}\n")
+        more = " (-v shows the detail)" if problem.detail and not verbose else ""
+        self.err.write(f"  remedy: {clean(problem.remedy, 1024)}{more}\n")
         if verbose:
-            for line in (f"code: {problem.code}", f"path: {problem.path}", *problem.detail.splitlines()[-50:]):
+            path = [f"path: {problem.path}"] if problem.path else []
+            for line in (f"code: {problem.code}", *path, *problem.detail.splitlines()[-50:]):
                 self.err.write(f"  {clean(line, 1024)}\n")
 
     def heading(self, text: str) -> None:
         """The title of what follows."""
         self.out.write(f"\x1b[1m{clean(text)}\x1b[0m\n" if self.coloured(self.out) else clean(text) + "\n")
 
-    def table(self, headings: Sequence[str], rows: Sequence[Sequence[object]], *, spare: str = "") -> None:
+    def table(self, headings: Sequence[str], rows: Sequence[Sequence[object]], concessions: Concessions = ()) -> None:
         """Rows below headings: drawn on a terminal, else in columns that are never cut to a width.
 
-        ``spare`` is the heading of a column that is left out on a terminal too narrow for all.
+        ``concessions`` are what a terminal that is too narrow for all does without.
         """
         cells = [[clean(cell) for cell in row] for row in rows]
         if self.interactive:
             # rich takes 30 ms to import, and only a terminal needs it.
             from hypersdkd.cli import drawing  # noqa: PLC0415
 
-            drawing.draw_table(self.out, headings, cells, colour=self.coloured(self.out), spare=spare)
+            drawing.draw_table(self.out, headings, cells, concessions, colour=self.coloured(self.out))
             return
         widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
         for row in (headings, *cells):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
+from collections.abc import Callable
+from functools import cache
 
 from hypersdkd.cli import exits
 from hypersdkd.cli.connection import connect, is_unreachable, local_queues
+from hypersdkd.cli.fitting import width_of
 from hypersdkd.cli.progress import job_lines
 from hypersdkd.cli.reply import rows, text
 from hypersdkd.cli.terminal import Terminal
@@ -21,11 +24,12 @@ def watch(arguments: Namespace, terminal: Terminal) -> int:
     if not arguments.interval > 0 or arguments.count < 0:
         raise fail("usage", "--interval must be more than 0 seconds, --count not negative")
     daemon = None if arguments.dir else connect(arguments)
+    queues = cache(lambda: local_queues(arguments, terminal))  # a warning once, and only where it matters
     before: list[str] = []
     looks = 0
     with terminal.board() as board:
         while True:
-            reply, away = _look(daemon, arguments)
+            reply, away = _look(daemon, queues)
             if arguments.json:
                 terminal.json(reply, line=True)
             else:
@@ -39,7 +43,7 @@ def watch(arguments: Namespace, terminal: Terminal) -> int:
             time.sleep(arguments.interval)
 
 
-def _look(daemon: Daemon | None, arguments: Namespace) -> tuple[Reply, str]:
+def _look(daemon: Daemon | None, queues: Callable[[], list[OfflineQueue]]) -> tuple[Reply, str]:
     """The status reply with the running jobs in ``jobs``, or the same from the directories, and why (else empty)."""
     why = "The daemon was not asked"
     try:
@@ -49,17 +53,17 @@ def _look(daemon: Daemon | None, arguments: Namespace) -> tuple[Reply, str]:
         if not is_unreachable(error):
             raise
         why = error.problem.message
-    queue = (local_queues(arguments) or [OfflineQueue(DEFAULT_QUEUES[0])])[0]
-    running = [job for job in rows(queue.jobs(), "jobs") if job["status"] == "processing"]
-    return {**queue.status(), "jobs": running, "last_error": why}, f"{why}; read from"
+    queue = (queues() or [OfflineQueue(DEFAULT_QUEUES[0], "manifest")])[0]
+    return {**queue.status(), "jobs": queue.jobs("active"), "last_error": why}, f"{why}; read from"
 
 
 def _lines(reply: Reply, away: str, terminal: Terminal) -> list[str]:
-    lines = [counts_line(reply)]
+    counts = counts_line(reply)
+    lines = counts.split(" | ") if terminal.interactive and width_of(counts) > terminal.width else [counts]
     if away:
         lines.append(f"{away} {text(reply, 'base_dir')}")
     if reply.get("paused") is True:
         lines.append("Paused: no further job is started")
     for job in rows(reply, "jobs"):
-        lines += job_lines(job, bar=terminal.interactive)
+        lines += job_lines(job, width=terminal.width if terminal.interactive else 0)
     return lines

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping
+from datetime import date
 from typing import Final
 
 from hypersdkd.cli import exits
 from hypersdkd.cli.connection import ask_or_read
-from hypersdkd.cli.reply import inner, rows, text, whole
+from hypersdkd.cli.fitting import Concessions
+from hypersdkd.cli.reply import elapsed, inner, rows, text, whole
 from hypersdkd.cli.terminal import Terminal
 from hypersdkd.cli.text import duration, size
 from hypersdkd.client.directories import DEFAULT_QUEUES, OfflineQueue
 from hypersdkd.client.http import Daemon, Reply
+from hypersdkd.model.problem import fail
 
 #: The directories of a queue: the count's key, its name, and what lies there.
 _DIRECTORIES: Final = (
@@ -24,6 +27,19 @@ _DIRECTORIES: Final = (
 
 #: The status reply's key for each of them.
 _COUNTS: Final = ("queue_depth", "active_jobs", "processed_today", "failed_today")
+
+#: What a list does without on a narrow terminal. A name is its ID without the suffix, so it goes first.
+_CONCESSIONS: Final[Concessions] = (
+    ("Name", 0),
+    ("Reason", 24),
+    ("Reason", 0),
+    ("Elapsed", 0),
+    ("Stage", 0),
+    ("ID", 10),
+)
+
+#: Jobs of a page at most, the API's limit.
+_PAGE_LIMIT: Final = 10_000
 
 
 def status(arguments: Namespace, terminal: Terminal) -> int:
@@ -38,9 +54,7 @@ def status(arguments: Namespace, terminal: Terminal) -> int:
     _show_status(terminal, answer, running=running)
     terminal.say()
     terminal.heading("Queue Statistics")
-    counts = [whole(answer, key) for key in _COUNTS]
-    names = [name for _, name, _ in _DIRECTORIES]
-    terminal.table(("Queue", "Count"), list(zip(names, counts, strict=True)))
+    _show_counts(terminal, "Count", [whole(answer, key) for key in _COUNTS], whole(answer, "cancelled_today"))
     terminal.say()
     _say_what_next(terminal, answer)
     if running:
@@ -48,6 +62,13 @@ def status(arguments: Namespace, terminal: Terminal) -> int:
     else:
         terminal.note("WARNING", "The daemon answers, but its workflow is not running")
     return exits.FINE
+
+
+def _show_counts(terminal: Terminal, heading: str, counts: list[int], cancelled: int) -> None:
+    table = [(name, count) for (_, name, _), count in zip(_DIRECTORIES, counts, strict=True)]
+    if cancelled:
+        table.append(("Cancelled (today)", cancelled))
+    terminal.table(("Queue", heading), table)
 
 
 def _show_status(terminal: Terminal, reply: Reply, *, running: bool) -> None:
@@ -90,12 +111,12 @@ def _say_what_next(terminal: Terminal, reply: Reply) -> None:
 def _local_status(arguments: Namespace, terminal: Terminal, queues: list[OfflineQueue]) -> int:
     """Each queue's counts; as JSON that of the first, which is the one a daemon would take."""
     if arguments.json:
-        terminal.json((queues or [OfflineQueue(DEFAULT_QUEUES[0])])[0].status())
+        terminal.json((queues or [OfflineQueue(DEFAULT_QUEUES[0], "manifest")])[0].status())
         return exits.FINE
     terminal.heading("Local Workflow Status")
     for queue in queues:
         reply = queue.status()
-        terminal.info(f"Found {text(reply, 'mode')} workflow: {queue.base}")
+        terminal.info(f"Found {f'{queue.mode} workflow'.lstrip()}: {queue.base}")
         terminal.say("  " + counts_line(reply))
     if not queues:
         terminal.info("No workflow directories on this host")
@@ -103,29 +124,34 @@ def _local_status(arguments: Namespace, terminal: Terminal, queues: list[Offline
 
 
 def counts_line(reply: Mapping[str, object]) -> str:
-    """The four counts of a status reply on one line."""
+    """The four counts of a status reply on one line, and that of the cancelled jobs if there are any."""
     names = ("Queue", "Active", "Done", "Failed")
-    return " | ".join(f"{name}: {whole(reply, key)}" for name, key in zip(names, _COUNTS, strict=True))
+    counts = [f"{name}: {whole(reply, key)}" for name, key in zip(names, _COUNTS, strict=True)]
+    cancelled = whole(reply, "cancelled_today")
+    return " | ".join([*counts, f"Cancelled: {cancelled}"] if cancelled else counts)
 
 
 def list_jobs(arguments: Namespace, terminal: Terminal) -> int:
-    """The jobs of every state, one page of them."""
-    answer = ask_or_read(arguments, terminal, lambda daemon: daemon.jobs("all"))
+    """The jobs of every state, or those that are asked for, one page of them."""
+    wanted, name, day, limit = arguments.status, arguments.name, arguments.date, arguments.limit
+    _check_filter(day, limit)
+    answer = ask_or_read(arguments, terminal, lambda daemon: daemon.jobs(wanted, q=name, date=day, limit=limit))
     if isinstance(answer, list):
-        found = [job for queue in answer for job in rows(queue.jobs(), "jobs")]
-        answer = {"jobs": found, "total": len(found), "cursor": ""}
+        found = [job for queue in answer for job in queue.jobs(wanted, q=name, date=day)]
+        answer = {"jobs": found[:limit], "total": len(found), "cursor": ""}
     if arguments.json:
         terminal.json(answer)
         return exits.FINE
     jobs, total = rows(answer, "jobs"), whole(answer, "total")
     if jobs:
         terminal.heading("Workflow Jobs")
-        headings = ("ID", "Name", "Stage", "Status", "Progress", "Elapsed")
-        terminal.table(headings, [_job_row(job) for job in jobs], spare="Name")
+        headings = ("ID", "Name", "Stage", "Status", "Progress", "Elapsed", "Reason")
+        shown = len(headings) if any(job.get("error") for job in jobs) else -1
+        terminal.table(headings[:shown], [_job_row(job)[:shown] for job in jobs], _CONCESSIONS)
     else:
         terminal.info("No jobs found")
     if len(jobs) < total:
-        terminal.info(f"The first {len(jobs)} are shown")
+        terminal.info(f"The first {len(jobs)} are shown (--limit changes that)")
     terminal.note("SUCCESS", f"Found {total} job(s)")
     return exits.FINE
 
@@ -138,20 +164,39 @@ def _job_row(job: Mapping[str, object]) -> tuple[object, ...]:
         text(job, "stage"),
         text(job, "status"),
         f"{progress}%" if progress else "-",
-        duration(whole(job, "elapsed_seconds")),
+        elapsed(job),
+        text(job, "error"),
     )
+
+
+def _check_filter(day: str, limit: int) -> None:
+    try:
+        valid = not day or date.fromisoformat(day).isoformat() == day
+    except ValueError:
+        valid = False
+    if not valid:
+        raise fail("usage", "--date is not a day written as YYYY-MM-DD")
+    if not 1 <= limit <= _PAGE_LIMIT:
+        raise fail("usage", f"--limit must be from 1 to {_PAGE_LIMIT}")
 
 
 def queue(arguments: Namespace, terminal: Terminal) -> int:
     """Files in each directory, and why some wait or are ignored."""
-    answer = ask_or_read(arguments, terminal, Daemon.queue)
+    answer = ask_or_read(arguments, terminal, Daemon.queue if arguments.json else _queue_and_pause)
     answers = [each.queue() for each in answer] if isinstance(answer, list) else [answer]
     if arguments.json:
         terminal.json(_together(answers))
         return exits.FINE
     _show_queue(terminal, _together(answers))
+    if answers and answers[0].get("paused") is True:
+        terminal.note("WARNING", "The queue is paused: no further job is started (`hyperctl resume` undoes it)")
     terminal.note("SUCCESS", "Scanned workflow directories")
     return exits.FINE
+
+
+def _queue_and_pause(daemon: Daemon) -> Reply:
+    """The queue's reply, and of the status whether it is paused."""
+    return {**daemon.queue(), "paused": daemon.status().get("paused")}
 
 
 def _together(answers: list[Reply]) -> Reply:
@@ -162,14 +207,15 @@ def _together(answers: list[Reply]) -> Reply:
         key: [entry for answer in answers for entry in rows(answer, key)]
         for key in ("pending", "waiting", "ignored", "foreign")
     }
-    counts = {key: sum(whole(inner(answer, "counts"), key) for answer in answers) for key, _, _ in _DIRECTORIES}
+    keys = (*(key for key, _, _ in _DIRECTORIES), "cancelled")
+    counts = {key: sum(whole(inner(answer, "counts"), key) for answer in answers) for key in keys}
     return {**lists, "counts": counts}
 
 
 def _show_queue(terminal: Terminal, reply: Reply) -> None:
     counts = inner(reply, "counts")
     terminal.heading("Queue Statistics")
-    terminal.table(("Queue", "Files"), [(name, whole(counts, key)) for key, name, _ in _DIRECTORIES])
+    _show_counts(terminal, "Files", [whole(counts, key) for key, _, _ in _DIRECTORIES], whole(counts, "cancelled"))
     for kind in ("waiting", "ignored", "foreign"):
         entries = rows(reply, kind)
         if entries:

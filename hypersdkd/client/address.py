@@ -77,32 +77,52 @@ def find_address(
         return Address(socket=socket)
     if url or environment.get(URL_VARIABLE):
         return parse_address(url or environment[URL_VARIABLE])
-    if config is not None and not config.is_file():
+    if config is not None and not _is_file(config):
         raise fail("config-missing", f"{config} cannot be read")
     for path in (config,) if config is not None else config_files:
-        if path.is_file():
+        if _is_file(path):
             return _from_config(path) or parse_address(DEFAULT_URL)
     return parse_address(DEFAULT_URL)
 
 
-def configured_queue(config: Path | None = None, config_files: tuple[Path, ...] = CONFIG_FILES) -> Path | None:
-    """The ``workflow.base_dir`` of ``config`` or the first configuration file there is, if it names one."""
-    for path in (config,) if config is not None else config_files:
-        if path.is_file():
-            base = _section(path, "workflow").get("base_dir")
-            return Path(base) if isinstance(base, str) and base else None
-    return None
+def configured_queue(
+    config: Path | None = None, config_files: tuple[Path, ...] = CONFIG_FILES
+) -> tuple[Path, str] | None:
+    """The directory and the mode (``manifest`` or ``disk``) of the queue that a daemon would work by ``config``
+    or the first configuration file there is; ``None`` if there is none.
+
+    Raises ``ProblemError`` (``config-missing``, ``config-invalid``) for a file that no daemon would take.
+    """
+    path = config or next((place for place in config_files if _is_file(place)), None)
+    if path is None:
+        return None
+    from hypersdkd.engine.config import load_config  # noqa: PLC0415 - 60 ms that only reading without a daemon pays
+
+    loaded = load_config(path)
+    return loaded.settings.workflow.base_dir, loaded.mode
 
 
 def _from_config(path: Path) -> Address | None:
-    """The ``api.socket`` or first ``api.listen`` of a configuration file; it is the daemon that judges the rest."""
+    """The ``api.socket`` of a configuration file, or its first ``api.listen`` where the socket cannot be opened.
+
+    It is the daemon that judges the rest.
+    """
     api = _section(path, "api")
-    socket = api.get("socket")
-    if isinstance(socket, str) and socket:
-        return Address(socket=socket)
-    listen = api.get("listen")
+    socket, listen = api.get("socket"), api.get("listen")
     first = listen[0] if isinstance(listen, list) and listen else listen
-    return parse_address(f"http://{first}") if isinstance(first, str) and first else None
+    tcp = parse_address(f"http://{first}") if isinstance(first, str) and first else None
+    if not isinstance(socket, str) or not socket:
+        return tcp
+    # A daemon serves the default address beside its socket, unless the list says that it shall not.
+    return Address(socket=socket) if os.access(socket, os.W_OK, effective_ids=True) or listen == [] else tcp
+
+
+def _is_file(path: Path) -> bool:
+    """As ``Path.is_file``, for which a directory that may not be entered is an error."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _section(path: Path, name: str) -> Mapping[str, object]:

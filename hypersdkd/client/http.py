@@ -10,6 +10,7 @@ import json
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -149,6 +150,8 @@ class Daemon:
                 text = response.read(REPLY_LIMIT + 1)
                 if response.length:
                     raise http.client.IncompleteRead(text[:0], response.length)
+        except PermissionError as error:
+            raise self._forbidden() from error
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise self._unreachable(str(error) or type(error).__name__) from error
         finally:
@@ -159,6 +162,18 @@ class Daemon:
         if reply is None or response.status >= 300:
             raise self._unreachable("what answers there is not hypersdkd")
         return reply
+
+    def _forbidden(self) -> ProblemError:
+        """The daemon may well be there; TCP to loopback is never forbidden so."""
+        try:
+            group = f"group {Path(self.address.socket).group()}"
+        except (OSError, KeyError):
+            group = "group"
+        return fail(
+            "daemon-unreachable",
+            f"You may not open the socket {self.address.socket or self.address}",
+            remedy=f"Join the socket's {group} (`usermod -aG`, then log in again), or name a TCP address by --url.",
+        )
 
     def _unreachable(self, why: str) -> ProblemError:
         return fail("daemon-unreachable", f"No daemon answers at {self.address}: {why}")
@@ -203,4 +218,7 @@ def _refused(status: int, reply: Reply, text: bytes) -> DaemonRefusedError:
     code = str(reply.get("code") or _CODES.get(status, "internal" if status >= 500 else "request-invalid"))
     plain = text[:500].decode("utf-8", "replace").strip() if not reply else ""
     message = str(reply.get("detail") or plain or f"HTTP status {status}")
-    return DaemonRefusedError(status, reply, Problem(code, message, remedy=str(reply.get("remedy") or "")))
+    listed = reply.get("problems")
+    first = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
+    detail, path = (str(first.get(key) or "") for key in ("detail", "path"))
+    return DaemonRefusedError(status, reply, Problem(code, message, detail, str(reply.get("remedy") or ""), path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -16,13 +17,16 @@ from hypersdkd.host.files import is_locked
 from hypersdkd.host.inotify import FILE_GROWTH, Inotify
 from hypersdkd.host.sessions import boot_id, read_stamp
 from hypersdkd.model.event import Event, EventType
-from hypersdkd.model.problem import Problem
+from hypersdkd.model.problem import Problem, ProblemError
 from hypersdkd.model.report import GuestFold
 from hypersdkd.spec.ports import WorkerHandle
 from hypersdkd.spec.types import Executor, GuestRun
 
 #: A worker's exit status when another one holds the guest (``worker.BUSY``).
 _BUSY: Final = 75
+
+#: Seconds between two looks at a guest's lock that is held by what is no worker of ours (yet).
+_LOCK_PAUSE: Final = 0.5
 
 #: Interruptions (the daemon died while the guest ran) allowed for each allowed crash.
 INTERRUPTIONS_PER_CRASH: Final = 5
@@ -51,6 +55,7 @@ class Attendant:
         self._cancelled = False
         self._leaving = False
         self._doomed = False
+        self._last_status: int | None = None
         self._log = structlog.get_logger().bind(job=run.job_id, vm=run.vm)
         self.fold = GuestFold(run.vm)
         self.read()
@@ -67,8 +72,8 @@ class Attendant:
         return self.fold.state is not None
 
     def runs_already(self) -> bool:
-        """Whether a worker of a former daemon holds the guest."""
-        return not self.ended and is_locked(self._run.lock)
+        """Whether a worker of a former daemon holds the guest, be it only to end."""
+        return is_locked(self._run.lock)
 
     async def attend(self) -> None:
         """Until the guest has an outcome, or (when leaving) until its worker is gone."""
@@ -77,9 +82,9 @@ class Attendant:
             self._worker = await self._executor.adopt(self._run)
             if self._worker is not None:
                 self._log.info("adopted a running worker")
-            elif not self.ended and self.fold.attempts:
-                self._record_loss(self._lost_to())
-            while not self.ended and not self._leaving:
+            elif not self.ended and self.fold.attempts > self.fold.crashes + self.fold.interruptions:
+                self._record_loss(self._lost_to())  # once for each attempt, however often it is taken up
+            while self._worker is not None or (not self.ended and not self._leaving):
                 await self._one_worker()
         finally:
             if watch is not None:
@@ -93,29 +98,44 @@ class Attendant:
             return None
 
     async def _one_worker(self) -> None:
+        if self._worker is None and is_locked(self._run.lock):
+            await self._meet_stranger()
+            return
         if self._worker is None:
             if self._cancelled:
                 self._settle_cancelled()
                 return
             if self._poisoned():
                 return
-            self._worker = await self._executor.start(self._run)
+            try:
+                self._worker = await self._executor.start(self._run)
+            except ProblemError as error:  # the executor's answer: this guest cannot be run there
+                self._append(EventType.FAILED, {"problem": error.problem.as_dict()})
+                return
         if self._doomed:  # since before there was a worker to kill
             await self._worker.kill()
         status = await self._worker.wait()
         self._worker = None
         self.read()
-        if not self.ended and not self._leaving:
-            await self._judge_exit(status)
+        if not self.ended:
+            self._judge_exit(status)
 
-    async def _judge_exit(self, status: int | None) -> None:
-        if status == _BUSY:
-            self._worker = await self._executor.adopt(self._run)
+    def _judge_exit(self, status: int | None) -> None:
+        if status == _BUSY or is_locked(self._run.lock):
+            return  # another worker holds the guest: the next round meets it
+        if self._leaving:
+            self._record_loss("interruption", status)
         elif self._cancelled:
             self._settle_cancelled()
         else:
             self._log.warning("worker died", status=status)
             self._record_loss("crash", status)
+
+    async def _meet_stranger(self) -> None:
+        """The guest's lock is held: by a worker that can be adopted, or by something that must let go first."""
+        self._worker = await self._executor.adopt(self._run)
+        if self._worker is None:
+            await asyncio.sleep(_LOCK_PAUSE)
 
     async def cancel(self) -> None:
         """End the guest; :meth:`attend` returns once nothing of it runs."""
@@ -145,11 +165,13 @@ class Attendant:
         return "crash" if stamp is not None and stamp.boot != boot_id() else "interruption"
 
     def _record_loss(self, reason: str, status: int | None = None) -> None:
+        self._last_status = status
         self._append(EventType.RECOVERED, {"reason": reason, "exit_status": status})
 
     def _poisoned(self) -> bool:
         if self.fold.crashes >= self._max_attempts:
-            code, message = "worker-crashed", f"the worker died {self.fold.crashes} times"
+            last = f", the last time {_how(self._last_status)}" if self._last_status is not None else ""
+            code, message = "worker-crashed", f"the worker died {self.fold.crashes} times{last}"
         elif self.fold.interruptions >= self._max_attempts * INTERRUPTIONS_PER_CRASH:
             code, message = "worker-interrupted", f"the daemon died {self.fold.interruptions} times while it ran"
         else:
@@ -169,6 +191,17 @@ class Attendant:
     def _clean(self) -> None:
         withdraw(recorded(self.fold.publishing))
         remove_temporaries(self._run.directory, self._outputs)
+
+
+def _how(status: int) -> str:
+    """An exit status in words; negative ones are signals."""
+    if status >= 0:
+        return f"with exit status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    return f"by {name}" + (" (as the kernel does when memory runs out)" if status == -signal.SIGKILL else "")
 
 
 async def wait_all(tasks: list[asyncio.Task[None]]) -> None:

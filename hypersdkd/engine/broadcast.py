@@ -15,6 +15,9 @@ MEMORY: Final = 10_000
 #: Changes that may wait for one listener; one that falls further behind starts anew.
 BACKLOG: Final = 2_000
 
+#: Digits of a number at most; who listens may send any text as an ID.
+_DIGITS: Final = 18
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -43,12 +46,11 @@ class Broadcast:
         for hearer in self._hearers:
             hearer(change)
         for queue in list(self._listeners):
-            if queue.full():
-                self._listeners.discard(queue)
-                queue.get_nowait()
-                queue.put_nowait(None)
-            else:
+            if queue.qsize() < BACKLOG:
                 queue.put_nowait(change)
+            else:  # what waits is still told, in one piece, so that the listener can ask for the rest
+                self._listeners.discard(queue)
+                queue.put_nowait(None)
 
     def hear(self, hearer: Callable[[Change], None]) -> None:
         """Call ``hearer`` at each change, in the loop; it must be quick and must not raise."""
@@ -56,7 +58,7 @@ class Broadcast:
 
     async def listen(self, last_id: str = "") -> AsyncIterator[Change]:
         """Changes after ``last_id``, then those to come. First a ``reset`` when some were missed for good."""
-        queue: asyncio.Queue[Change | None] = asyncio.Queue(BACKLOG)
+        queue: asyncio.Queue[Change | None] = asyncio.Queue()
         self._listeners.add(queue)
         try:
             for change in self._missed(last_id):
@@ -69,8 +71,6 @@ class Broadcast:
     def close(self) -> None:
         """End all listeners."""
         for queue in self._listeners:
-            if queue.full():
-                queue.get_nowait()
             queue.put_nowait(None)
         self._listeners.clear()
 
@@ -79,6 +79,7 @@ class Broadcast:
             return []
         token, _, number = last_id.partition("-")
         first = self._number - len(self._memory)
-        if token != self._token or not number.isdigit() or not first <= int(number) <= self._number:
+        known = token == self._token and number.isascii() and number.isdigit() and len(number) <= _DIGITS
+        if not known or not first <= int(number) <= self._number:
             return [Change(f"{self._token}-{self._number}", "reset", {})]
         return list(self._memory)[int(number) - first :]

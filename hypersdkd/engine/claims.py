@@ -36,7 +36,7 @@ class Claim:
     ``file`` is the name of the job's file in the directory where it is now; ``original_name`` the name it
     was dropped under, as text with surrogate escapes. ``outcome``, ``date`` and
     ``target`` (the file's name among the ended ones) are set from FINISHING on. ``runs`` counts
-    how often the job was claimed (1 and its retries).
+    how often the job was claimed (1 and its retries). ``guests`` is how many were planned, 0 before that.
     """
 
     id: str
@@ -48,6 +48,7 @@ class Claim:
     outcome: str = ""
     date: str = ""
     target: str = ""
+    guests: int = 0
 
     def to_json(self) -> bytes:
         """The bytes of ``claim.json``; ASCII."""
@@ -94,7 +95,11 @@ class ClaimStore:
     def create(self, claim: Claim) -> None:
         """Make the job's directory and write its first claim. ``FileExistsError`` when the ID is taken."""
         self.directory(claim.id).mkdir(mode=0o750)
-        self.write(claim)
+        try:
+            self.write(claim)
+        except OSError:
+            remove_tree(self.directory(claim.id))
+            raise
         sync_directory(self._jobs)
 
     def write(self, claim: Claim) -> Claim:
@@ -102,8 +107,8 @@ class ClaimStore:
         write_replacing(self.directory(claim.id) / _CLAIM, claim.to_json())
         return claim
 
-    def advance(self, claim: Claim, state: ClaimState, **changes: str) -> Claim:
-        """Write the claim again with a new state and ``changes`` to its text fields."""
+    def advance(self, claim: Claim, state: ClaimState, **changes: str | int) -> Claim:
+        """Write the claim again with a new state and ``changes`` to its other fields."""
         return self.write(replace(claim, state=state, **changes))  # type: ignore[arg-type]
 
     def remove(self, job_id: str) -> None:

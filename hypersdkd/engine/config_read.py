@@ -86,7 +86,7 @@ def read_file(path: Path) -> Reading:
         with path.open("rb") as file:
             text = file.read(SIZE_LIMIT + 1)
     except OSError as error:
-        raise fail("config-missing", f"{path}: {error.strerror}", path=str(path)) from error
+        raise fail("config-missing", f"{path}: {error.strerror}") from error
     if len(text) > SIZE_LIMIT:
         return _refused(path, f"larger than {SIZE_LIMIT} bytes")
     return read_text(text, path)

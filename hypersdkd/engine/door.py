@@ -19,20 +19,29 @@ class Door:
         self._spool = spool
         self._not_for_us = not_for_us
 
-    def put(self, name: str, content: bytes) -> Receipt:
-        """See the port. The name must be one that the intake would take."""
+    def taken(self, name: str) -> bool:
+        """Whether any job of any state has the name, or a file that waits. In this order: a claim moves it on."""
+        return os.path.lexists(self._spool.layout.drop / name) or self._spool.taken(name)
+
+    def check(self, name: str) -> Receipt:
+        """What :meth:`put` would answer, or raise because of the name."""
         if "/" in name or "\0" in name or not name.isprintable() or len(name.encode()) > MAX_ID_BYTES:
             raise fail("name-invalid", f"{name!r} cannot be the name of a job", path="name")
         refusal = self._not_for_us(name)
         if refusal:
             raise fail("name-invalid", f"{name} would not be taken: {refusal}", path="name")
-        target = self._spool.layout.drop / name
-        if self._spool.taken(name) or os.path.lexists(target):
-            raise FileExistsError(str(target))
+        target = str(self._spool.layout.drop / name)
+        if self.taken(name):
+            raise FileExistsError(target)
+        return Receipt(target, name)
+
+    def put(self, name: str, content: bytes) -> Receipt:
+        """See the port. The name must be one that the intake would take."""
+        receipt = self.check(name)
         try:
-            write_new(self._spool.layout.scratch, target, content)
+            write_new(self._spool.layout.scratch, self._spool.layout.drop / name, content)
         except FileExistsError:
             raise
         except OSError as error:
-            raise fail("queue-unusable", f"{target} cannot be written: {error.strerror}") from error
-        return Receipt(str(target), name)
+            raise fail("queue-unusable", f"{receipt.manifest_path} cannot be written: {error.strerror}") from error
+        return receipt

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from hypersdkd.host.files import write_replacing
+from hypersdkd.host.output_directory import OutputDirectory
 from hypersdkd.model.guest import Guest
+from hypersdkd.model.problem import Problem, ProblemError, one_line
 from hypersdkd.spec.types import GuestRun
 
 LOCK: Final = "lock"
@@ -30,7 +31,8 @@ class WorkOrder:
     """All that a worker needs to know: ``guest.json``.
 
     ``source_roots`` are resolved directories that sources must lie below; ``plugins``
-    are the names of those to load, which may lie in ``plugin_directories``.
+    are the names of those to load, which may lie in ``plugin_directories``. ``nonce`` is in the temporary names
+    of the outputs: who can write beside them does not know where to put something in the way.
     """
 
     job_id: str
@@ -38,6 +40,7 @@ class WorkOrder:
     source_roots: tuple[str, ...]
     plugin_directories: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
+    nonce: str = field(default_factory=lambda: os.urandom(8).hex())
 
     def write(self, directory: Path) -> None:
         """Put the order into the guest's directory, durably."""
@@ -47,6 +50,7 @@ class WorkOrder:
             "source_roots": self.source_roots,
             "plugin_directories": self.plugin_directories,
             "plugins": self.plugins,
+            "nonce": self.nonce,
         }
         write_replacing(directory / _ORDER, json.dumps(order, indent=1).encode("ascii"))
 
@@ -60,6 +64,7 @@ class WorkOrder:
             source_roots=tuple(order["source_roots"]),
             plugin_directories=tuple(order["plugin_directories"]),
             plugins=tuple(order["plugins"]),
+            nonce=str(order["nonce"]),
         )
 
 
@@ -77,20 +82,39 @@ def guest_run(directory: Path, job_id: str, vm: str) -> GuestRun:
     )
 
 
-def _prefix(directory: Path) -> str:
-    return f".hypersdkd-{hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]}-"
+def _prefix(order: WorkOrder) -> str:
+    return f".hypersdkd-{order.nonce}-"
 
 
 def temporary_output(directory: Path, final: Path, index: int) -> Path:
     """The hidden name under which a guest's disk ``index`` is written, beside its final name.
 
-    It depends only on the guest's directory, so that whatever a killed worker left can be found again.
+    It depends only on the order in the guest's directory, so that what a killed worker left can be found again.
+    Raises what :meth:`WorkOrder.read` does.
     """
-    return final.with_name(f"{_prefix(directory)}{index}.part")
+    return final.with_name(f"{_prefix(WorkOrder.read(directory))}{index}.part")
 
 
-def remove_temporaries(directory: Path, finals: Sequence[Path]) -> None:
-    """Remove everything that this guest's workers left beside its outputs."""
-    for parent in {final.parent for final in finals}:
-        for leftover in parent.glob(f"{_prefix(directory)}*"):
-            leftover.unlink(missing_ok=True)
+def remove_temporaries(directory: Path, finals: Sequence[Path]) -> Sequence[Problem]:
+    """Remove everything that this guest's workers left beside its outputs; a warning for each that stays."""
+    try:
+        order = WorkOrder.read(directory)
+    except (OSError, KeyError, TypeError, ValueError):
+        return ()  # without an order there was no worker
+    return [left for parent in sorted({final.parent for final in finals}) for left in _clear(parent, order)]
+
+
+def _clear(parent: Path, order: WorkOrder) -> Sequence[Problem]:
+    if not os.path.lexists(parent):
+        return ()
+    try:
+        with OutputDirectory.open(parent, Path(order.guest.output_root)) as directory:
+            found = [path.name for path in directory.here.iterdir() if path.name.startswith(_prefix(order))]
+            left = [parent / name for name in found if not directory.remove(name)]
+    except (ProblemError, OSError) as error:
+        return (_left(parent, str(error)),)
+    return [_left(path, "it is not a file, or may not be removed") for path in left]
+
+
+def _left(path: Path, reason: str) -> Problem:
+    return Problem("output-leftover", one_line(f"{path} cannot be cleared: {reason}"))

@@ -26,9 +26,14 @@ class Ended:
     cancelled: bool = False
 
 
+#: Seconds of the first and the last moment that RFC 3339 can say; anyone can give a file any time.
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC).timestamp()
+_LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+
+
 def rfc3339(nanoseconds: int) -> str:
     """A time of a file as the API gives it: RFC 3339, UTC, milliseconds."""
-    stamp = datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+    stamp = datetime.fromtimestamp(min(max(nanoseconds / 1e9, _EARLIEST), _LATEST), UTC)
     return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -61,6 +66,8 @@ class Index:
         """Jobs that we work, by ID."""
         self.active_files: set[str] = set()
         """Names of their files in ``processing/``."""
+        self.last_error = ""
+        """What the last failed job failed of."""
         self.version = 0
         """Grows at every change."""
 
@@ -74,6 +81,10 @@ class Index:
         """All names that are known to lie in the drop directory."""
         return set(self._drop)
 
+    def drop_entries(self) -> dict[str, Entry]:
+        """A copy of all judgements, to be looked through elsewhere."""
+        return self._drop.copy()
+
     def set_drop(self, name: str, entry: Entry | None) -> None:
         """Record a judgement; ``None``: the entry is gone."""
         self._order = None
@@ -83,7 +94,8 @@ class Index:
         if entry is not None:
             self._drop[name] = entry
             self._verdicts[entry.verdict] += 1
-            if entry.verdict is Verdict.READY and (before is None or before.verdict is not Verdict.READY):
+            known = before is not None and before.verdict is Verdict.READY and before.arrived == entry.arrived
+            if entry.verdict is Verdict.READY and not known:
                 heapq.heappush(self._heap, (entry.arrived, name))
         self.version += 1
 
@@ -95,13 +107,15 @@ class Index:
             if entry is not None and entry.verdict is Verdict.READY and entry.arrived == arrived:
                 return name
             heapq.heappop(self._heap)
-            if entry is not None and entry.verdict is Verdict.READY:
-                heapq.heappush(self._heap, (entry.arrived, name))
         return None
 
     def waiting_names(self) -> list[str]:
         """Entries that wait for something."""
         return [name for name, entry in self._drop.items() if entry.verdict is Verdict.WAITING]
+
+    def count(self, verdict: Verdict) -> int:
+        """Entries of the drop directory that were judged so."""
+        return self._verdicts[verdict]
 
     def queue_depth(self) -> int:
         """Files that are for us and not claimed yet, waiting ones included."""
@@ -206,36 +220,54 @@ FOREIGN: Final = "foreign"
 
 
 class QueueWindow:
-    """The port through which plugins see the queue."""
+    """The port through which plugins see the queue: as it is when the window is made, for it is looked through in a
+    plugin's thread while the loop goes on changing the index. ``limit`` entries of each verdict are shown at most."""
 
-    def __init__(self, index: Index) -> None:
-        self._index = index
+    def __init__(self, index: Index, limit: int = 1000) -> None:
+        self._limit = limit
+        self._drop = index.drop_entries()
+        self._foreign = index.foreign()
+        self._counts = _counts(index)
+        totals = {verdict.value: index.count(verdict) for verdict in Verdict} | {FOREIGN: len(self._foreign)}
+        self.left_out: Mapping[str, int] = {kind: max(0, total - limit) for kind, total in totals.items()}
+        """Entries beyond the limit, by verdict."""
 
     def entries(self) -> list[tuple[QueueEntry, str]]:
         """Each file with its verdict, in claim order."""
         return list(self._rows())
 
     def counts(self) -> Mapping[str, int]:
-        """Files per directory; of the ended ones today's."""
-        date = today()
-        index = self._index
-        return {
-            "to_be_processed": index.queue_depth(),
-            "processing": index.processing_count(),
-            "processed": index.count_ended(JobState.COMPLETED, date),
-            "failed": index.count_ended(JobState.FAILED, date) + index.count_ended(JobState.CANCELLED, date),
-        }
+        """Jobs per directory, cancelled ones (which lie in ``failed/``) apart; of the ended ones today's."""
+        return self._counts
 
     def _rows(self) -> Iterator[tuple[QueueEntry, str]]:
-        for name, entry in self._index.pending_in_order():
-            yield _queue_entry(name, entry), entry.verdict.value
-        for name in sorted(self._index.drop_names()):
-            ignored = self._index.drop_entry(name)
-            if ignored is not None and ignored.verdict is Verdict.IGNORED:
-                yield _queue_entry(name, ignored), ignored.verdict.value
-        for name, mtime in sorted(self._index.foreign()):
+        for verdict in (Verdict.READY, Verdict.WAITING, Verdict.IGNORED):
+            rows = (row for row in self._drop.items() if row[1].verdict is verdict)
+            ordered = _by_name if verdict is Verdict.IGNORED else _by_arrival
+            for name, entry in heapq.nsmallest(self._limit, rows, key=ordered):
+                yield _queue_entry(name, entry), verdict.value
+        for name, mtime in heapq.nsmallest(self._limit, self._foreign):
             reason = "in processing/ without a claim of ours"
             yield QueueEntry(file_name_for_display(name), reason, 0, rfc3339(mtime)), FOREIGN
+
+
+def _by_arrival(row: tuple[str, Entry]) -> tuple[int, str]:
+    return row[1].arrived, row[0]
+
+
+def _by_name(row: tuple[str, Entry]) -> tuple[int, str]:
+    return 0, row[0]
+
+
+def _counts(index: Index) -> Mapping[str, int]:
+    date = today()
+    return {
+        "to_be_processed": index.queue_depth(),
+        "processing": index.processing_count(),
+        "processed": index.count_ended(JobState.COMPLETED, date),
+        "failed": index.count_ended(JobState.FAILED, date),
+        "cancelled": index.count_ended(JobState.CANCELLED, date),
+    }
 
 
 def _queue_entry(name: str, entry: Entry) -> QueueEntry:

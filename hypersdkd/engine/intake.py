@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import stat
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ from hypersdkd.engine.readiness import Entry, Readiness, Verdict
 from hypersdkd.host.files import read_regular
 from hypersdkd.host.inotify import DIRECTORY_CHANGES, Inotify
 from hypersdkd.model.job import SIDECAR_SUFFIXES
+from hypersdkd.model.problem import ProblemError
 
 #: Entries judged in one go in the thread; about 10 ms of work.
 _SLICE: Final = 200
@@ -34,6 +36,17 @@ _SIDECAR_BYTES: Final = 1 << 20
 
 #: How a sidecar of ours says it; no text within a sidecar can look so, for newlines are escaped there.
 _CANCELLED_LINE: Final = b'\n  "status": "cancelled",'
+
+
+#: Least seconds between two looks at what waits.
+_LEAST_PAUSE: Final = 0.1
+
+#: Seconds after which a directory whose changes were told by events is looked at as a whole, to make sure:
+#: a directory on NFS may be watched, and yet nobody tells what another host does there.
+_CONFIRM_AFTER: Final = 60.0
+
+#: Nanoseconds within which two changes may have the same mtime: FAT's and some servers' clocks tick so slowly.
+_COARSE_TIMES: Final = 2_000_000_000
 
 
 class Intake:
@@ -46,18 +59,23 @@ class Intake:
         readiness: Readiness,
         *,
         poll_interval: float,
+        beat_interval: float = math.inf,
         on_change: Callable[[], None],
     ) -> None:
         self._layout = layout
         self._index = index
         self._readiness = readiness
         self._poll_interval = poll_interval
+        self._beat_interval = beat_interval
         self._on_change = on_change
         self._log = structlog.get_logger()
         self._wake = asyncio.Event()
         self._dirty: dict[Path, dict[str, bool]] = {}
         self._stale: set[Path] = set()
         self._mtimes: dict[Path, int] = {}
+        """Each directory's mtime when all that had changed in it had been looked at."""
+        self._whole_looks: dict[Path, tuple[int, float]] = {}
+        """Each directory's mtime at the last look at all of it, and the monotonic time of that look."""
         self._watches: dict[Path, int] = {}
         self._inotify: Inotify | None = None
         self.rescans: Counter[str] = Counter()
@@ -79,15 +97,26 @@ class Intake:
         """Look whenever something happened, and at least every ``poll_interval``; until cancelled."""
         next_check = time.monotonic() + self._poll_interval
         while True:
+            pause = min(next_check - time.monotonic(), self._beat_interval, self._settling())
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, next_check - time.monotonic())):
+                async with asyncio.timeout(max(0.0, pause)):
                     await self._wake.wait()
             if time.monotonic() >= next_check:
                 next_check = time.monotonic() + self._poll_interval
                 await self._safety_check()
+            elif not self._wake.is_set():
+                self._look_at_waiting()
             self._wake.clear()
             await self._round()
             self.last_round = time.monotonic()
+
+    def _settling(self) -> float:
+        """Seconds after which something that waits may be ready; infinite when nothing waits."""
+        return max(_LEAST_PAUSE, self._readiness.settle_seconds) if self._index.waiting_count() else math.inf
+
+    def _look_at_waiting(self) -> None:
+        for name in self._index.waiting_names():
+            self._touch(self._layout.drop, name, moved=False)
 
     def close(self) -> None:
         """Stop watching."""
@@ -150,38 +179,68 @@ class Intake:
 
     async def _safety_check(self) -> None:
         """One stat a directory; a look only where its mtime changed; and again at all that waits."""
-        directories = await asyncio.to_thread(lambda: [(path, _mtime(path)) for path in self._directories()])
+        try:
+            directories = await asyncio.to_thread(self._mended)
+        except (OSError, ProblemError) as error:  # the storage is in trouble: that passes, or an operator sees it
+            self._log.error("the queue's directories cannot be looked at", error=str(error))
+            return
         for directory, mtime in directories:
-            if self._mtimes.get(directory) != mtime:
+            if self._mtimes.get(directory) != mtime or self._is_overdue(directory, mtime):
                 self._watch(directory)
                 self._mark_stale(directory, "changed")
-        for name in self._index.waiting_names():
-            self._touch(self._layout.drop, name, moved=False)
+        self._look_at_waiting()
+
+    def _is_overdue(self, directory: Path, mtime: int) -> bool:
+        """Whether a change that events told of has not been confirmed by a look at all for long."""
+        seen, when = self._whole_looks.get(directory, (0, 0.0))
+        return seen != mtime and time.monotonic() - when > _CONFIRM_AFTER
+
+    def _mended(self) -> list[tuple[Path, int]]:
+        self._layout.mend()
+        return [(path, _mtime(path)) for path in self._directories()]
 
     # -- looking ----------------------------------------------------------------------------------
 
     async def _round(self) -> None:
-        while self._stale or self._dirty:
-            stale, self._stale = self._stale, set()
-            dirty, self._dirty = self._dirty, {}
-            for directory in stale:
-                await self._look_at_all(directory)
-            for directory, names in dirty.items():
-                await self._look_at_some(directory, list(names.items()))
+        """Look at what there is to look at now; what comes meanwhile has set the wake and is for the next round."""
+        stale, self._stale = self._stale, set()
+        dirty, self._dirty = self._dirty, {}
+        for directory, names in dirty.items():
+            mtime = await asyncio.to_thread(_mtime, directory)
+            await self._look_at_some(directory, list(names.items()))
+            if directory in self._watches:  # events told of all until then; a later change has another mtime
+                self._mtimes[directory] = mtime
+        for directory in stale:
+            await self._look_at_all(directory)
+        if stale or dirty:
             self._on_change()
 
     async def _look_at_all(self, directory: Path) -> None:
         mtime = await asyncio.to_thread(_mtime, directory)
         present = await asyncio.to_thread(_listing, directory)
+        if present is None:
+            return  # it could not be listed: at the next check again
         gone = self._known(directory) - present
         # a whole look knows nothing of how an entry came; what it already knew of it is kept
-        await self._look_at_some(directory, [(name, False) for name in (*gone, *present)])
+        await self._look_at_some(directory, [(name, False) for name in (*gone, *present)], give_way=True)
+        if directory not in self._watches and time.time_ns() - mtime < _COARSE_TIMES:
+            return  # what came after the listing in the same tick of the file system's clock is not seen yet
         self._mtimes[directory] = mtime
+        self._whole_looks[directory] = (mtime, time.monotonic())
 
-    async def _look_at_some(self, directory: Path, names: Sequence[tuple[str, bool]]) -> None:
+    async def _look_at_some(
+        self, directory: Path, names: Sequence[tuple[str, bool]], *, give_way: bool = False
+    ) -> None:
+        """In slices. A long look gives way to what events name meanwhile."""
         look = self._look_for(directory)
         for start in range(0, len(names), _SLICE):
             await look(names[start : start + _SLICE])
+            self.last_round = time.monotonic()
+            if give_way and self._dirty:
+                dirty, self._dirty = self._dirty, {}
+                for place, some in dirty.items():
+                    await self._look_at_some(place, list(some.items()))
+                self._on_change()
 
     def _look_for(self, directory: Path) -> Callable[[Sequence[tuple[str, bool]]], Awaitable[None]]:
         if directory == self._layout.drop:
@@ -223,13 +282,15 @@ class Intake:
         jobs = [name for name, _moved in names if _is_record(name)]
         if len(jobs) < len(names):  # what a record says is in no row here, but lists show it
             self._index.version += 1
-        for name, row in await asyncio.to_thread(_ended_rows, directory, jobs, day[0] == "failed"):
-            self._index.set_ended(day, name, row)
+        known = {name: self._index.ended_row(day, name) for name in jobs}
+        for name, row in await asyncio.to_thread(_ended_rows, directory, known, day[0] == "failed"):
+            if row is None or name not in self._index.active:  # whose work says itself that it has ended
+                self._index.set_ended(day, name, row)
 
     async def _look_at_days(self, directory: Path, names: Sequence[tuple[str, bool]]) -> None:
         for name, _moved in names:
             day = directory / name
-            if not await asyncio.to_thread(day.is_dir):
+            if not await asyncio.to_thread(os.path.isdir, day):
                 self._watches.pop(day, None)
                 self._index.forget_day((directory.name, name))
             elif self._watch(day):
@@ -247,11 +308,13 @@ def _mtime(directory: Path) -> int:
         return 0
 
 
-def _listing(directory: Path) -> set[str]:
+def _listing(directory: Path) -> set[str] | None:
     try:
         return set(os.listdir(directory))  # noqa: PTH208 - names are all that is needed, of up to 100,000
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return set()
+    except OSError:
+        return None
 
 
 def _mtimes_of(directory: Path, names: Iterable[str]) -> list[tuple[str, int | None]]:
@@ -270,12 +333,19 @@ def _stat_file(path: Path) -> int | None:
     return found.st_mtime_ns if stat.S_ISREG(found.st_mode) else None
 
 
-def _ended_rows(directory: Path, names: Iterable[str], may_be_cancelled: bool) -> list[tuple[str, Ended | None]]:
+def _ended_rows(
+    directory: Path, known: Mapping[str, Ended | None], may_be_cancelled: bool
+) -> list[tuple[str, Ended | None]]:
     rows: list[tuple[str, Ended | None]] = []
-    for name in names:
+    for name, before in known.items():
         mtime = _stat_file(directory / name)
-        cancelled = mtime is not None and may_be_cancelled and _was_cancelled(directory / f"{name}.error.json")
-        rows.append((name, None if mtime is None else Ended(mtime, cancelled)))
+        if mtime is None:
+            rows.append((name, None))
+        elif before is not None and before.mtime == mtime:
+            rows.append((name, before))  # its sidecar was there before it, and is not read again
+        else:
+            cancelled = may_be_cancelled and _was_cancelled(directory / f"{name}.error.json")
+            rows.append((name, Ended(mtime, cancelled)))
     return rows
 
 

@@ -4,80 +4,58 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
-from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor as ThreadExecutor
-from dataclasses import dataclass, field
+import errno
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 
 from hypersdkd.engine.attendant import Attendant, wait_all
 from hypersdkd.engine.claims import Claim, ClaimState
-from hypersdkd.engine.guest_files import LOG, WorkOrder, guest_run
-from hypersdkd.engine.journal import JournalWriter
+from hypersdkd.engine.guest_files import WorkOrder, guest_run
+from hypersdkd.engine.job_orders import guest_directory, write_orders
+from hypersdkd.engine.job_outcome import log_lines, outcome_of, share_of
 from hypersdkd.engine.names import file_name_for_display
-from hypersdkd.engine.plan import Places, PlannedGuest, dropped_disk, plan, suffix_of
-from hypersdkd.engine.slots import Slots
-from hypersdkd.engine.spool import Spool
+from hypersdkd.engine.plan import dropped_disk, suffix_of
+from hypersdkd.engine.workshop import Workshop
 from hypersdkd.host.files import read_regular
-from hypersdkd.host.inotify import Inotify
 from hypersdkd.model.document import MAX_BYTES
-from hypersdkd.model.event import Event, EventType, now
+from hypersdkd.model.event import Event, now
 from hypersdkd.model.guest import Guest
 from hypersdkd.model.job import JobState, JobSummary
 from hypersdkd.model.problem import Problem, ProblemError
 from hypersdkd.model.replies import Validation
 from hypersdkd.model.report import GuestFold
 from hypersdkd.model.sidecar import Ending
-from hypersdkd.model.stage import Stage
-from hypersdkd.spec.types import Executor
-
-_T = TypeVar("_T")
 
 #: Seconds between two tries when the queue's own file system refuses a write.
 _STORAGE_RETRY: Final = 5.0
+
+#: Errors of storage or of the host that pass by themselves or by an operator's hand.
+_PASSING: Final = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.EROFS,
+        errno.ESTALE,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.EAGAIN,
+        errno.ENOMEM,
+    }
+)
+
+#: Tries of a job's work that fail in any other way.
+_MAX_FAILURES: Final = 5
 
 #: Guests whose files are read in one go in the loop; about 5 ms.
 _SLICE: Final = 50
 
 #: Bytes of a guest's log that an error record carries.
 _LOG_TAIL: Final = 16384
-
-#: Where each stage begins and ends in a guest's share of the job's progress, in percent.
-_SPANS: Final = {
-    Stage.LOAD.value: (0, 5),
-    Stage.INSPECT.value: (5, 10),
-    Stage.FIX.value: (10, 20),
-    Stage.CONVERT.value: (20, 90),
-    Stage.VALIDATE.value: (90, 100),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """What every job's work shares. ``disk_thread`` has one thread: the spool's moves never overlap."""
-
-    mode: str
-    spool: Spool
-    places: Places
-    slots: Slots
-    executor: Executor
-    inotify: Inotify
-    disk_thread: ThreadExecutor
-    max_attempts: int
-    plugin_directories: tuple[str, ...]
-    worker_plugins: tuple[str, ...]
-    validate: Callable[[bytes, str], Awaitable[Validation]]
-    on_event: Callable[[str, Event], None]
-    on_ended: Callable[[Claim], None]
-    outputs_in_use: dict[Path, str] = field(default_factory=dict)
-
-    async def in_disk_thread(self, call: Callable[[], _T]) -> _T:
-        """Run a blocking move of the spool."""
-        return await asyncio.get_running_loop().run_in_executor(self.disk_thread, call)
 
 
 class JobWork:
@@ -90,9 +68,12 @@ class JobWork:
         self._validation = Validation()
         self._cancelled = False
         self._leaving = False
+        self._failures = 0
         self._hurry = asyncio.Event()
         self._left = asyncio.Event()
         self._log = structlog.get_logger().bind(job=claim.id)
+        self._expected = True
+        shop.slots.expect()
 
     # -- what others may ask ----------------------------------------------------------------------
 
@@ -104,7 +85,7 @@ class JobWork:
             id=self.claim.id,
             status=JobState.PROCESSING,
             stage=running[0].stage.upper() if running else "QUEUED",
-            progress=sum(map(_share, folds)) // len(folds) if folds else 0,
+            progress=sum(map(share_of, folds)) // len(folds) if folds else 0,
             started_at=self.claim.claimed_at,
             guests=tuple(fold.progress() for fold in running),
             guests_total=len(folds),
@@ -137,38 +118,92 @@ class JobWork:
 
     async def run(self) -> None:
         """Work the job. Trouble of the queue's own storage is waited out, never taken for the job's."""
+        try:
+            await self._run()
+        finally:
+            self._met()
+
+    def _met(self) -> None:
+        if self._expected:
+            self._expected = False
+            self._shop.slots.met()
+
+    async def _run(self) -> None:
         while not self._leaving:
             try:
-                with self._shop.slots.expecting():
-                    problem = await self._prepare()
+                problem = await self._prepare()
                 if problem is None:
                     await self._attend_all()
                 if all(attendant.ended for attendant in self._attendants):
                     await self._finish(problem)
                     return
-            except OSError as error:
-                self._log.error("the queue's storage fails; trying again", error=str(error))
-                await _set_within(self._left, _STORAGE_RETRY)
+            except Exception as error:
+                if not await self._bear(error):
+                    await self._give_up(error)
+                    return
+
+    async def _bear(self, error: Exception) -> bool:
+        """Wait before another try; false when this kind of error has come too often to pass by itself."""
+        if isinstance(error, ProblemError) and error.retry_after is not None:
+            self._log.warning("trying again", error=error.problem.message)  # the rules are busy, for one
+        elif isinstance(error, OSError) and error.errno in _PASSING:
+            self._log.error("the queue's storage or the host fails; trying again", error=str(error))
+        else:
+            self._failures += 1
+            self._log.exception("the job's work failed", tries=self._failures)
+        await _set_within(self._left, getattr(error, "retry_after", None) or _STORAGE_RETRY)
+        return self._failures < _MAX_FAILURES
+
+    async def _give_up(self, error: Exception) -> None:
+        """An error that does not pass: end what runs and write a record, rather than try for ever."""
+        await self.cancel()
+        message = f"the job's work failed {self._failures} times: {type(error).__name__}: {error}"
+        await self._finish(Problem("internal", message))
 
     async def _prepare(self) -> Problem | None:
-        """Read and plan the job, unless a former daemon did. The problem that stops the whole job, if any."""
+        """Read and plan the job, unless that was done. The problem that stops the whole job, if any.
+
+        Once its guests are planned, they alone decide: the manifest is not read again, and whatever has
+        become of it since is no matter.
+        """
         self._cancelled = self._cancelled or self._shop.spool.claims.cancel_asked(self.claim.id)
-        if self._cancelled and not self._guest_directories():
-            return Problem("cancelled", "the job was cancelled")
-        try:
-            guests = await self._read()
-        except ProblemError as error:
-            return error.problem
-        if not self._validation.valid:
-            return self._validation.problems[0]
-        await asyncio.to_thread(self._write_orders, guests)
+        if self.claim.guests == 0:
+            problem = await self._plan()
+            if problem is not None:
+                return problem
         attendants = []
-        for number, directory in enumerate(self._guest_directories()):
-            attendants.append(self._attendant(directory))
+        for number in range(1, self.claim.guests + 1):
+            attendants.append(self._attendant(guest_directory(self._shop, self.claim, number)))
             if number % _SLICE == 0:
                 await asyncio.sleep(0)  # a batch may have 10,000 guests, and each has its files read
         self._attendants = attendants
         return None
+
+    async def _plan(self) -> Problem | None:
+        if self._cancelled:
+            return Problem("cancelled", "the job was cancelled")
+        try:
+            guests = await self._read()
+        except ProblemError as error:
+            if error.retry_after is not None:
+                raise
+            return error.problem
+        if not self._validation.valid:
+            return self._first_problem()
+        if self.claim.state is ClaimState.FINISHING:  # it had a problem, which is not there any more
+            return Problem("internal", "the daemon was killed while it wrote this record")
+        await asyncio.to_thread(write_orders, self._shop, self.claim, guests)
+        claims, claim = self._shop.spool.claims, self.claim
+        planned = len(guests)
+        self.claim = await self._shop.in_disk_thread(lambda: claims.advance(claim, claim.state, guests=planned))
+        return None
+
+    def _first_problem(self) -> Problem:
+        """The problem that stands for all; one of syntax says of which file."""
+        first = self._validation.problems[0]
+        if not first.code.startswith("document-"):
+            return first
+        return replace(first, message=f"{file_name_for_display(self.claim.original_name)}: {first.message}")
 
     async def _read(self) -> Sequence[Guest]:
         file = self._shop.spool.layout.processing / self.claim.file
@@ -182,36 +217,6 @@ class JobWork:
             ) from error
         self._validation = await self._shop.validate(text, suffix_of(self.claim.original_name))
         return self._validation.guests
-
-    def _write_orders(self, guests: Sequence[Guest]) -> None:
-        known = {int(directory.name) for directory in self._guest_directories() if (directory / "guest.json").exists()}
-        if len(known) == len(guests):
-            return
-        shop = self._shop
-        in_use = shop.outputs_in_use
-
-        def busy(path: Path) -> bool:
-            return in_use.get(path, self.claim.id) != self.claim.id
-
-        for number, planned in enumerate(plan(self.claim.id, guests, shop.places, busy), start=1):
-            if number not in known:
-                self._write_order(number, planned)
-
-    def _write_order(self, number: int, planned: PlannedGuest) -> None:
-        directory = self._shop.spool.claims.directory(self.claim.id) / f"{number:05d}"
-        directory.mkdir(mode=0o750, exist_ok=True)
-        order = WorkOrder(
-            self.claim.id,
-            planned.guest,
-            tuple(str(root) for root in self._shop.places.source_roots),
-            self._shop.plugin_directories,
-            self._shop.worker_plugins,
-        )
-        with JournalWriter(directory, planned.guest.name) as journal:
-            journal.append(EventType.CLAIMED, "", {"job": self.claim.id})
-            if planned.problem is not None:
-                journal.append(EventType.FAILED, Stage.LOAD.value, {"problem": planned.problem.as_dict()})
-        order.write(directory)  # last: a guest without it is planned again
 
     def _guest_directories(self) -> Sequence[Path]:
         return self._shop.spool.claims.guest_directories(self.claim.id)
@@ -235,12 +240,15 @@ class JobWork:
     async def _attend_all(self) -> None:
         """Each guest as slots allow. One that fails does not stop the others."""
         running: list[asyncio.Task[None]] = []
+        if self._leaving:
+            return
         if self._cancelled:
             await self.cancel()
         for attendant in self._attendants:
-            if attendant.ended:
+            if attendant.ended and not attendant.runs_already():
                 continue
             held = await self._slot(attendant)
+            self._met()
             if not held and not self._cancelled:
                 break
             running = [task for task in running if not task.done() or task.exception()]
@@ -274,23 +282,30 @@ class JobWork:
 
     async def _finish(self, problem: Problem | None) -> None:
         ending = await asyncio.to_thread(self.ending, problem)
-        finish = self._shop.spool.finish
-        claim, sidecar = self.claim, ending.to_json()
-        if claim.state is ClaimState.FINISHING:
-            self.claim = await self._shop.in_disk_thread(lambda: self._shop.spool.complete_finish(claim, sidecar))
-        else:
-            self.claim = await self._shop.in_disk_thread(lambda: finish(claim, ending.outcome, sidecar))
-        for path in [path for path, job in self._shop.outputs_in_use.items() if job == claim.id]:
+        self.claim = await self._shop.in_disk_thread(lambda: self._move_to_ended(ending))
+        for path in [path for path, job in self._shop.outputs_in_use.items() if job == self.claim.id]:
             del self._shop.outputs_in_use[path]
-        self._log.info(
-            "job ended", outcome=ending.outcome.value, error=ending.problem.message if ending.problem else ""
-        )
-        self._shop.on_ended(self.claim)
+        if ending.problem is None:
+            self._log.info("job ended", outcome=ending.outcome.value)
+        else:
+            tell = self._log.warning if ending.outcome is JobState.FAILED else self._log.info
+            tell("job ended", outcome=ending.outcome.value, code=ending.problem.code, error=ending.problem.message)
+        self._shop.on_ended(self.claim, ending.problem)
+
+    def _move_to_ended(self, ending: Ending) -> Claim:
+        """Blocks. Goes on from wherever a try before this one, or a crash, left the job."""
+        spool = self._shop.spool
+        claim = spool.claims.read(self.claim.id) or self.claim
+        if claim.state is ClaimState.FINISHED:
+            return claim
+        if claim.state is ClaimState.FINISHING:
+            return spool.complete_finish(claim, ending.to_json())
+        return spool.finish(claim, ending.outcome, ending.to_json())
 
     def ending(self, problem: Problem | None) -> Ending:
         """The job's record: the worst outcome of its guests, or ``problem`` if it never came to them."""
         folds = self.folds()
-        outcome, worst = _outcome(folds, problem)
+        outcome, worst = outcome_of(folds, problem)
         if self.claim.state is ClaimState.FINISHING:
             outcome = JobState(self.claim.outcome)  # decided before the crash
         return Ending(
@@ -313,45 +328,6 @@ class JobWork:
             if fold.state is not JobState.COMPLETED:
                 return log_lines(directory, _LOG_TAIL)
         return ()
-
-
-def log_lines(guest_directory: Path, limit: int) -> Sequence[str]:
-    """The last lines of a guest's log, at most ``limit`` bytes of it; control characters escaped."""
-    try:
-        with (guest_directory / LOG).open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - limit))
-            text = file.read(limit).decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ()
-    return [json.dumps(line)[1:-1] if not line.isprintable() else line for line in text.splitlines()]
-
-
-def _outcome(folds: Sequence[GuestFold], problem: Problem | None) -> tuple[JobState, Problem | None]:
-    if problem is not None:
-        return JobState.CANCELLED if problem.code == "cancelled" else JobState.FAILED, problem
-    bad = [fold for fold in folds if fold.state is not JobState.COMPLETED]
-    if not bad:
-        return JobState.COMPLETED, None
-    failed = [fold for fold in bad if fold.state is JobState.FAILED]
-    if not failed:
-        return JobState.CANCELLED, bad[0].problem or Problem("cancelled", "the job was cancelled")
-    first = failed[0].problem or Problem("step-failed", "the guest failed")
-    if len(folds) == 1:
-        return JobState.FAILED, first
-    names = ", ".join(fold.vm for fold in failed[:5])
-    return JobState.FAILED, Problem(
-        "batch-failed",
-        f"{len(failed)} of {len(folds)} guests failed ({names}); the first: {first.message}",
-        first.detail,
-    )
-
-
-def _share(fold: GuestFold) -> int:
-    if fold.state is not None:
-        return 100
-    low, high = _SPANS.get(fold.stage, (0, 0))
-    return low + (high - low) * fold.progress().percent // 100
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:

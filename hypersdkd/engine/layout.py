@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -71,8 +72,17 @@ class QueueLayout:
         for directory in (self.drop, self.processing, self.processed, self.failed, self.private, self.jobs):
             if directory.stat().st_dev != device:
                 raise fail("queue-split", f"{directory} is not on the file system of {self.base}")
-            if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+            if not os.access(directory, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
                 raise fail("queue-unusable", f"{directory} cannot be written by user {os.geteuid()}")
+
+    def mend(self) -> None:
+        """Make the users' directories again where somebody tidied them away; ``queue-unusable``.
+
+        Not where our own directory is gone too: then the whole queue is, as when its storage is unmounted.
+        """
+        if self.private.is_dir():
+            for directory in (self.drop, self.processing, self.processed, self.failed):
+                _make(directory, 0o755)
 
     def lock(self) -> int:
         """Become the only daemon of this queue; the lock lasts as long as the descriptor. ``queue-locked``."""
@@ -92,9 +102,8 @@ class QueueLayout:
     def dated(self) -> Iterator[Path]:
         """Every directory of ended jobs that exists now."""
         for name in ENDED:
-            for entry in os.scandir(self.base / name):
-                if entry.is_dir(follow_symlinks=False):
-                    yield Path(entry.path)
+            with contextlib.suppress(FileNotFoundError), os.scandir(self.base / name) as entries:
+                yield from [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def _make(directory: Path, mode: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -14,26 +15,91 @@ import structlog
 _PRIORITY: Final[Mapping[str, int]] = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 
+class _SteadyLogger(structlog.PrintLogger):
+    """What cannot be written (a full disk, a reader that is gone) is lost; the daemon goes on."""
+
+    def msg(self, message: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
+
+
+#: Lines of one kind that a library may log in so many seconds; it repeats some for every connection.
+_LINES: Final = 5
+_SECONDS: Final = 60.0
+
+#: Kinds that are counted at once.
+_KINDS: Final = 1000
+
+#: The levels that our log knows; what is between two is the lower one.
+_LEVELS: Final = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
+
+
+class _Bridge(logging.Handler):
+    """Takes what libraries log (asyncio, aiohttp) into our log. Of a line that comes again and again some are kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log it, unless its like was logged often enough of late; the next one then says how many were not."""
+        kind = record.name, str(record.msg)[:200]
+        since, count = self._seen.get(kind, (record.created, 0))
+        left_out = 0
+        if record.created - since >= _SECONDS:
+            left_out, since, count = max(0, count - _LINES), record.created, 0
+        if len(self._seen) >= _KINDS:
+            self._seen.clear()
+        self._seen[kind] = since, count + 1
+        if count >= _LINES:
+            return
+        fields: dict[str, object] = {"logger": record.name}
+        if left_out:
+            fields["left_out"] = left_out
+        if record.exc_info and record.exc_info[0] is not None:
+            fields["exc_info"] = record.exc_info
+        try:
+            message = record.getMessage()
+        except Exception:  # a library's line that cannot be formatted ends nothing
+            message = str(record.msg)
+        structlog.get_logger().log(
+            max(known for known in _LEVELS if known <= max(record.levelno, 10)), message, **fields
+        )
+
+
+def _take_over(level: int) -> None:
+    """Let the standard library's log come out by ours, from warnings on."""
+    root = logging.getLogger()
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, _Bridge)]
+    root.addHandler(_Bridge())
+    root.setLevel(max(level, logging.WARNING))
+
+
 def set_up(level: str, style: Literal["auto", "json", "console"]) -> None:
     """Set the log up once, at start. ``auto``: console on a terminal, else JSON."""
-    console = style == "console" or (style == "auto" and sys.stderr.isatty())
+    number = logging.getLevelNamesMapping()[level.upper()]
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    console = style == "console" or (style == "auto" and terminal)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if console:
-        last: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        last: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer(colors=terminal)]
     else:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=True)]
         if "JOURNAL_STREAM" in os.environ:
             last = [_remember_priority, *last[:-1], _journal_line]
     structlog.configure(
         processors=[*shared, *last],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=lambda *_: _SteadyLogger(sys.stderr) if sys.stderr is not None else structlog.ReturnLogger(),
         cache_logger_on_first_use=False,
     )
+    _take_over(number)
 
 
 def _remember_priority(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

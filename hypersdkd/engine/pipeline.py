@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.publication import Placement, publish, recorded
 from hypersdkd.engine.step_context import GuestContext
 from hypersdkd.host.files import remove_tree
+from hypersdkd.host.output_directory import opened_output
 from hypersdkd.model.disk import OutputDisk
 from hypersdkd.model.event import EventType
 from hypersdkd.model.guest import DiskSource, Guest
@@ -54,13 +56,20 @@ class Pipeline:
         return True
 
     def _give_up(self, problem: Problem) -> None:
-        remove_temporaries(self._directory, [Path(path) for path in self._order.guest.outputs])
+        self._clear_outputs()
         remove_tree(self._directory / WORK)
+        for line in (f"failed: {problem.code}: {problem.message}", *problem.detail.splitlines()):
+            self._context.log(line)
         self._journal.append(EventType.FAILED, self._stage.value, {"problem": problem.as_dict()})
+
+    def _clear_outputs(self) -> None:
+        for left in remove_temporaries(self._directory, [Path(path) for path in self._order.guest.outputs]):
+            self._context.warn(left)
 
     def _attempt(self) -> None:
         self._journal.append(EventType.STARTED)
-        remove_temporaries(self._directory, [Path(path) for path in self._order.guest.outputs])
+        self._require_steps()
+        self._clear_outputs()
         remove_tree(self._directory / WORK)
         (self._directory / WORK).mkdir(mode=0o700)
         for warning in self._order.guest.warnings:
@@ -70,6 +79,13 @@ class Pipeline:
             self._run_stage(stage)
         self._publish()
 
+    def _require_steps(self) -> None:
+        """Without these nothing would be converted, or nothing checked: say so before the work, not after it."""
+        there = {step.stage for _plugin, step in self._plugins.steps}
+        for stage in (Stage.CONVERT, Stage.VALIDATE):
+            if stage not in there:
+                raise fail("plugin-failed", f"no plugin is loaded for {stage.value}", remedy="Enable the plugin again.")
+
     def _run_stage(self, stage: Stage) -> None:
         steps = [(plugin, step) for plugin, step in self._plugins.steps if step.stage is stage]
         if stage in {Stage.INSPECT, Stage.FIX} and not steps:
@@ -77,8 +93,6 @@ class Pipeline:
             if _asked_for(self._order.guest, stage):
                 self._context.warn(_not_done(stage))
             return
-        if stage in {Stage.CONVERT, Stage.VALIDATE} and not steps:
-            raise fail("plugin-failed", f"no plugin is loaded for {stage.value}", remedy="Enable the plugin again.")
         self._context.begin_stage(stage.value)
         if stage is Stage.LOAD:
             for disk in self._order.guest.disks:
@@ -108,15 +122,17 @@ class Pipeline:
         outputs = self._context.outputs
         if len(outputs) != len(self._order.guest.outputs):
             raise fail("output-invalid", f"{len(outputs)} of {len(self._order.guest.outputs)} disks were written")
-        placements = [Placement.of(output) for output in outputs]
+        root = Path(self._order.guest.output_root)
+        placements = [Placement.of(output, root) for output in outputs]
         for output in outputs:
-            self._context.artifact("output", output.path, **_facts(output))
+            self._context.artifact("output", output.path, **_facts(output, root))
         self._journal.append(EventType.PUBLISHING, "", {"outputs": [place.as_dict() for place in placements]})
         publish(placements)
 
 
-def _facts(output: OutputDisk) -> dict[str, object]:
-    found = output.temporary.stat()
+def _facts(output: OutputDisk, root: Path) -> dict[str, object]:
+    with opened_output(output, root) as image:
+        found = os.fstat(image.fd)
     return {
         "format": output.format,
         "virtual_size": output.virtual_size,

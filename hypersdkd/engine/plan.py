@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.names import job_id
 from hypersdkd.host.image_source import open_source
+from hypersdkd.host.output_directory import MAX_LEVELS
 from hypersdkd.model.guest import DiskSource, Guest
 from hypersdkd.model.job import stem
 from hypersdkd.model.problem import Problem, ProblemError, fail
+
+#: Longest name, and longest path with its NUL, in bytes, limits.h.
+_NAME_MAX: Final = 255
+_PATH_MAX: Final = 4096
 
 #: Source type of a dropped disk by its suffix; a suffix that is a source type stands for itself.
 _TYPE_BY_SUFFIX: Final[Mapping[str, str]] = {"img": "raw"}
@@ -30,22 +37,27 @@ class PlannedGuest:
 class Places:
     """Where sources may come from and outputs may go; all absolute.
 
-    ``beside`` is what relative source paths start from: the drop directory.
+    ``beside`` is what relative source paths start from: the drop directory. ``queue`` are directories whose
+    files are jobs and records; no output goes there, even if they lie below ``output_roots``.
     """
 
     beside: Path
     source_roots: tuple[Path, ...]
     output: Path
     output_roots: tuple[Path, ...]
+    queue: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, base: Path, sources: Sequence[Path], output: Path, outputs: Sequence[Path]) -> Places:
         """Resolve the roots once, so that a link below them cannot lead out."""
+        layout = QueueLayout(base)
+        queue = (layout.drop, layout.processing, layout.processed, layout.failed, layout.private)
         return cls(
-            beside=base / "to_be_processed",
+            beside=layout.drop,
             source_roots=tuple(_real(root) for root in (base, *sources)),
             output=_real(output),
             output_roots=tuple(_real(root) for root in (output, *outputs)),
+            queue=tuple(_real(directory) for directory in queue),
         )
 
 
@@ -68,18 +80,30 @@ def plan(job: str, guests: Sequence[Guest], places: Places, busy: Callable[[Path
             guest, name=guest.name or stem(job), disks=tuple(_absolute(disk, places) for disk in guest.disks)
         )
         try:
-            outputs = tuple(str(path) for path in _outputs(named, places))
-            named = replace(named, outputs=outputs)
-            for output in outputs:
-                _check_output(Path(output), taken, busy)
+            paths = _outputs(named, places)
+            root = _root_of(paths[0], places)
+            outputs = tuple(map(str, paths))
+            named = replace(named, outputs=outputs, output_root=str(root))
+            for path in paths:
+                _check_name(path, root)
+                _check_output(path, taken, busy)
             taken.update(outputs)
             for disk in named.disks:
                 os.close(open_source(disk.source_path, places.source_roots)[1])
         except ProblemError as error:
             planned.append(PlannedGuest(named, error.problem))
+        except (OSError, ValueError) as error:
+            planned.append(PlannedGuest(named, _impossible(error)))
         else:
             planned.append(PlannedGuest(named))
     return planned
+
+
+def _impossible(error: OSError | ValueError) -> Problem:
+    """Of a path that no file can have, or that cannot be looked at."""
+    if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
+        return Problem("output-unwritable", f"{error.filename} cannot be looked at: {error.strerror}")
+    return Problem("name-invalid", f"a path of this guest cannot be one: {error}")
 
 
 def _absolute(disk: DiskSource, places: Places) -> DiskSource:
@@ -91,7 +115,14 @@ def _absolute(disk: DiskSource, places: Places) -> DiskSource:
 def _outputs(guest: Guest, places: Places) -> list[Path]:
     first = _first_output(guest, places)
     real = _real(first.parent) / first.name
-    if not any(real.is_relative_to(root) for root in places.output_roots):
+    if any(real.is_relative_to(directory) for directory in places.queue):
+        raise fail(
+            "output-outside",
+            f"{first} is inside the queue itself",
+            remedy=f"Use a path below {places.output}.",
+            path="pipeline.convert.output_path",
+        )
+    if _root_of(real, places) is None:
         allowed = ", ".join(map(str, (*places.output_roots[1:], real.parent)))
         raise fail(
             "output-outside",
@@ -106,6 +137,13 @@ def _outputs(guest: Guest, places: Places) -> list[Path]:
     return [real.with_name(f"{real.stem}-disk{number}{suffix}") for number in range(1, len(guest.disks) + 1)]
 
 
+def _root_of(path: Path, places: Places) -> Path | None:
+    """The innermost output root that ``path`` lies below."""
+    return max(
+        (root for root in places.output_roots if root in path.parents), key=lambda root: len(root.parts), default=None
+    )
+
+
 def _first_output(guest: Guest, places: Places) -> Path:
     file_name = (
         f"{job_id(guest.name.replace('/', '_').lstrip('.') or 'guest', lambda _name: False)}.{guest.output_format}"
@@ -115,11 +153,23 @@ def _first_output(guest: Guest, places: Places) -> Path:
     if "\0" in guest.output_path:
         raise fail("name-invalid", "output_path holds a NUL", path="pipeline.convert.output_path")
     asked = Path(os.path.normpath(places.output / guest.output_path))
-    if guest.output_path.endswith("/") or asked.is_dir():
+    if guest.output_path.endswith("/") or asked.is_dir() or asked in places.output_roots:
         return asked / file_name
-    if len(os.fsencode(asked.name)) > 255:
-        raise fail("name-invalid", "output_path's file name is over 255 bytes", path="pipeline.convert.output_path")
     return asked
+
+
+def _check_name(output: Path, root: Path | None) -> None:
+    """Whether a file can have that path: its parts may be made, so they need not exist yet."""
+    where = "pipeline.convert.output_path"
+    if any(len(os.fsencode(part)) > _NAME_MAX for part in output.parts):
+        raise fail("name-invalid", f"a name in output_path is over {_NAME_MAX} bytes", path=where)
+    if len(os.fsencode(output)) >= _PATH_MAX:
+        raise fail("name-invalid", f"the output's path is over {_PATH_MAX - 1} bytes", path=where)
+    if root is not None and len(output.parent.relative_to(root).parts) > MAX_LEVELS:
+        raise fail("name-invalid", f"output_path is more than {MAX_LEVELS} directories below {root}", path=where)
+    above = next(parent for parent in output.parents if os.path.lexists(parent))
+    if not above.is_dir():
+        raise fail("output-unwritable", f"{above} is not a directory", path=where)
 
 
 def _check_output(output: Path, taken: set[str], busy: Callable[[Path], bool]) -> None:

@@ -11,24 +11,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hypersdkd.host.files import rename_new
+from hypersdkd.host.output_directory import OutputDirectory
 from hypersdkd.model.disk import OutputDisk
-from hypersdkd.model.problem import fail
+from hypersdkd.model.problem import ProblemError, fail
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One output: the file (device, inode), its temporary and its final name."""
+    """One output: the file (device, inode), its temporary and its final name, both in one directory below ``root``."""
 
     temporary: Path
     final: Path
     device: int
     inode: int
+    root: Path
 
     @classmethod
-    def of(cls, output: OutputDisk) -> Placement:
-        """The placement of an output that lies under its temporary name."""
-        found = output.temporary.stat()
-        return cls(output.temporary, output.path, found.st_dev, found.st_ino)
+    def of(cls, output: OutputDisk, root: Path) -> Placement:
+        """The placement of an output that lies under its temporary name. ``output-invalid`` when it does not."""
+        with OutputDirectory.open(output.path.parent, root) as directory:
+            found = directory.identity(output.temporary.name)
+        if found is None or output.identity not in {(), found}:
+            raise fail("output-invalid", f"{output.temporary} is not the file that was written")
+        return cls(output.temporary, output.path, *found, root)
 
     def as_dict(self) -> dict[str, object]:
         """The JSON shape in the journal."""
@@ -37,22 +42,30 @@ class Placement:
             "final": str(self.final),
             "device": self.device,
             "inode": self.inode,
+            "root": str(self.root),
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> Placement:
         """Read :meth:`as_dict` back."""
-        return cls(
-            Path(str(data["temporary"])), Path(str(data["final"])), int(str(data["device"])), int(str(data["inode"]))
-        )
+        temporary, final, root = (Path(str(data[key])) for key in ("temporary", "final", "root"))
+        return cls(temporary, final, int(str(data["device"])), int(str(data["inode"])), root)
+
+    def directory(self) -> OutputDirectory:
+        """Where it lies. Raises as :meth:`OutputDirectory.open` does."""
+        return OutputDirectory.open(self.final.parent, self.root)
 
     def is_at(self, path: Path) -> bool:
-        """Whether ``path`` is that very file."""
+        """Whether ``path``, the temporary or the final name, is that very file."""
         try:
-            found = path.lstat()
-        except OSError:
+            with self.directory() as directory:
+                return self.is_in(directory, path)
+        except ProblemError:
             return False
-        return (found.st_dev, found.st_ino) == (self.device, self.inode)
+
+    def is_in(self, directory: OutputDirectory, path: Path) -> bool:
+        """The same where the directory is open."""
+        return directory.identity(path.name) == (self.device, self.inode)
 
 
 def recorded(publishing: Mapping[str, object] | None) -> Sequence[Placement]:
@@ -70,22 +83,35 @@ def publish(placements: Sequence[Placement]) -> None:
     """Give each output its final name. ``output-exists`` when one is taken; after any error none of ours stays."""
     try:
         for place in placements:
-            if not place.is_at(place.final):
-                _give_name(place)
+            with place.directory() as directory:
+                _give_name(place, directory)
     except Exception:
         withdraw(placements)
         raise
 
 
-def withdraw(placements: Sequence[Placement]) -> None:
-    """Remove those of our outputs that have their final name already."""
-    for place in placements:
-        if place.is_at(place.final):
-            place.final.unlink()
+def withdraw(placements: Sequence[Placement]) -> Sequence[Path]:
+    """Remove those of our outputs that have their final name already. Returns what cannot be removed."""
+    return [place.final for place in placements if not _withdrawn(place)]
 
 
-def _give_name(place: Placement) -> None:
+def _withdrawn(place: Placement) -> bool:
     try:
-        rename_new(place.temporary, place.final)
+        with place.directory() as directory:
+            return not place.is_in(directory, place.final) or directory.remove(place.final.name)
+    except ProblemError:
+        return True  # whatever is there now is not ours
+
+
+def _give_name(place: Placement, directory: OutputDirectory) -> None:
+    if place.is_in(directory, place.final):
+        # Where names are given by a link, a kill after it leaves the temporary name too.
+        if place.is_in(directory, place.temporary):
+            directory.remove(place.temporary.name)
+        return
+    if not place.is_in(directory, place.temporary):
+        raise fail("output-invalid", f"{place.temporary} is not the file that was checked")
+    try:
+        rename_new(directory.at(place.temporary.name), directory.at(place.final.name))
     except FileExistsError as error:
         raise fail("output-exists", f"{place.final} exists") from error

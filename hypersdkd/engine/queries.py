@@ -6,26 +6,22 @@ import asyncio
 import base64
 import binascii
 import heapq
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from hypersdkd.engine.index import ActiveJob, Day, Ended, Index, rfc3339
 from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.readiness import Entry, Verdict
-from hypersdkd.host.files import read_regular
+from hypersdkd.engine.records import read_head, read_record
 from hypersdkd.model.job import JobState, JobSummary
 from hypersdkd.model.problem import Problem, fail
 from hypersdkd.model.replies import JobPage, JobQuery
-
-#: Bytes read of one sidecar; ours stay far below.
-_SIDECAR_LIMIT: Final = 16 << 20
 
 
 class _Row(NamedTuple):
@@ -89,12 +85,16 @@ class Queries:
 
     def sidecar(self, day: Day, name: str) -> Mapping[str, object]:
         """What the record beside an ended job says; empty if there is none. Blocks."""
+        return self._record(day, name, read_record)
+
+    def head(self, day: Day, name: str) -> Mapping[str, object]:
+        """Of that what a row needs, without reading what is said of each guest. Blocks."""
+        return self._record(day, name, read_head)
+
+    def _record(self, day: Day, name: str, read: Callable[[Path], Mapping[str, object]]) -> Mapping[str, object]:
         suffixes = (".error.json",) if day[0] == "failed" else (".report.json", ".meta.json")
-        for suffix in suffixes:
-            record = _read_json(self._layout.base / day[0] / day[1] / f"{name}{suffix}")
-            if record:
-                return record
-        return {}
+        records = (read(self._layout.base / day[0] / day[1] / f"{name}{suffix}") for suffix in suffixes)
+        return next((record for record in records if record), {})
 
     # -- rows -------------------------------------------------------------------------------------
 
@@ -131,7 +131,7 @@ class Queries:
         if not row.date:
             return row
         day = ("processed" if row.status is JobState.COMPLETED else "failed", row.date)
-        return with_record(row, self.sidecar(day, row.id))
+        return with_record(row, self.head(day, row.id))
 
 
 def pending_summary(name: str, entry: Entry) -> JobSummary:
@@ -167,8 +167,8 @@ def _state(day: Day, row: Ended) -> JobState:
 
 def with_record(row: JobSummary, record: Mapping[str, object]) -> JobSummary:
     """An ended job's row with what its record says."""
-    started = _text(record.get("claimed_at"))
-    finished = _text(record.get("completed_at") or record.get("failed_at")) if started else row.finished_at
+    started = _time(record.get("claimed_at"))
+    finished = _time(record.get("completed_at") or record.get("failed_at")) if started else row.finished_at
     stage = str(record.get("stage", "")) or row.status.value
     return replace(
         row,
@@ -195,16 +195,13 @@ def problem_of(record: Mapping[str, object]) -> Problem | None:
     )
 
 
-def _read_json(path: Path) -> Mapping[str, object]:
+def _time(value: object) -> str | None:
+    """A record's time, if clients can read it: with a zone, as ours have and hyper2kvm's have not."""
     try:
-        record = json.loads(read_regular(path, _SIDECAR_LIMIT))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+        stamp = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return str(value) if stamp is not None and stamp.tzinfo is not None and "T" in str(value) else None
 
 
 def _since(started: str | None) -> int:

@@ -12,12 +12,19 @@ from typing import Final
 
 from hypersdkd.host.files import has_writer, open_regular
 from hypersdkd.host.image_end import incomplete
-from hypersdkd.model.document import MAX_BYTES, is_truncated, parse_document
+from hypersdkd.model.document import MAX_BYTES, JsonEnd, json_end
 from hypersdkd.model.job import MODE_SUFFIXES, PARTIAL_SUFFIXES, SIDECAR_SUFFIXES
-from hypersdkd.model.problem import ProblemError
 
 #: A JSON text that ends too early may be a writer's pause between two openings: wait this many settle times.
 _PATIENCE: Final = 10
+
+#: Seconds after which an incomplete file that did not change is read again, doubled each time up to the limit:
+#: a change within one tick of the file system's clock shows in no time of the file.
+_AGAIN: Final = 1.0
+_AGAIN_LIMIT: Final = 60.0
+
+#: Seconds in which each change of an incomplete file is looked at. After that the pauses hold for it as well.
+_EAGER: Final = 60.0
 
 
 class Verdict(StrEnum):
@@ -26,6 +33,30 @@ class Verdict(StrEnum):
     READY = "ready"
     WAITING = "waiting"
     IGNORED = "ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a file was found to hold, so that the same content is not read at every judgement.
+
+    ``key`` is device, inode, size, mtime and ctime; ``whole`` is ``None`` where content alone cannot tell, and
+    ``reason`` says what is missing when it is false. Then ``since`` is when that was first seen, and ``pause``
+    the seconds from ``at`` before it is looked at again; monotonic times.
+    """
+
+    key: tuple[int, ...]
+    whole: bool | None
+    reason: str = ""
+    at: float = 0.0
+    since: float = 0.0
+    pause: float = 0.0
+
+    def holds(self, key: tuple[int, ...], clock: float) -> bool:
+        """Whether it may be taken for what the file of ``key`` holds now."""
+        if self.whole is not False:
+            return self.key == key
+        rests = clock < self.at + self.pause
+        return rests and (self.key == key or (self.key[:2] == key[:2] and clock >= self.since + _EAGER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +74,7 @@ class Entry:
     mtime: int = 0
     steady_since: float = 0.0
     moved: bool = False
+    look: Look | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,49 +112,69 @@ class Readiness:
             found = path.lstat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        reason = self.not_for_us(name) or _wrong_kind(found.st_mode)
+        except OSError as error:
+            return Entry(Verdict.WAITING, f"cannot be read: {error.strerror}")
+        reason = _wrong_kind(found.st_mode) or self.not_for_us(name)
         steady = clock
         if before is not None and (before.size, before.mtime) == (found.st_size, found.st_mtime_ns):
             steady, moved = before.steady_since or clock, moved or before.moved
         entry = Entry(Verdict.IGNORED, reason, found.st_size, found.st_ctime_ns, found.st_mtime_ns, steady, moved)
         if reason:
             return entry
-        waits_for = self._waits_for(path, entry, clock)
+        waits_for, look = self._waits_for(path, entry, before.look if before else None, clock)
         verdict = Verdict.WAITING if waits_for else Verdict.READY
-        return Entry(verdict, waits_for, entry.size, entry.arrived, entry.mtime, steady, moved)
+        return Entry(verdict, waits_for, entry.size, entry.arrived, entry.mtime, steady, moved, look)
 
-    def _waits_for(self, path: Path, entry: Entry, clock: float) -> str:
+    def _waits_for(self, path: Path, entry: Entry, before: Look | None, clock: float) -> tuple[str, Look | None]:
         try:
             fd = open_regular(path)
             try:
-                return self._judge_content(fd, path, entry, clock)
+                return self._judge_content(fd, path, entry, before, clock)
             finally:
                 os.close(fd)
         except OSError as error:
             if error.errno in {errno.ENOENT, errno.ELOOP, errno.EINVAL}:
-                return "changing"
-            return f"cannot be read: {error.strerror}"
+                return "changing", before
+            return f"cannot be read: {error.strerror}", before
 
-    def _judge_content(self, fd: int, path: Path, entry: Entry, clock: float) -> str:
+    def _judge_content(
+        self, fd: int, path: Path, entry: Entry, before: Look | None, clock: float
+    ) -> tuple[str, Look | None]:
         writer = has_writer(fd)
         if writer:
-            return "another process has it open for writing"
-        whole = entry.moved and writer is False
+            return "another process has it open for writing", before
+        moved = entry.moved and writer is False
         steady = clock - entry.steady_since
-        if self.mode == "manifest":
-            return self._document(fd, path.suffix.lower(), entry.size, whole, steady)
-        return incomplete(path) or ("" if whole else self._settling(steady))
+        look = self._look(fd, path, before, clock)
+        if look.whole is False:
+            # A disk without its end is none; a document is broken then, which its job will say.
+            given_up = self.mode == "manifest" and (moved or steady >= self.settle_seconds * _PATIENCE)
+            return "" if given_up else look.reason, look
+        return "" if moved or look.whole else self._settling(steady), look
 
-    def _document(self, fd: int, suffix: str, size: int, whole: bool, steady: float) -> str:
-        if suffix != ".json" or size > MAX_BYTES:
-            return "" if whole else self._settling(steady)
-        text = os.pread(fd, MAX_BYTES, 0)
-        if is_truncated(text):
-            waited = steady >= self.settle_seconds * _PATIENCE
-            return "" if whole or waited else "its JSON is not complete yet"
-        if _is_object(text):
-            return ""  # no proper part of a JSON object is one, so this is the whole
-        return "" if whole else self._settling(steady)
+    def _look(self, fd: int, path: Path, before: Look | None, clock: float) -> Look:
+        found = os.fstat(fd)
+        key = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        if before is not None and before.holds(key, clock):
+            return before
+        whole, reason = self._read(fd, path, found.st_size)
+        if whole is not False:
+            return Look(key, whole)
+        again = before is not None and before.whole is False and before.key[:2] == key[:2]
+        if before is None or not again:
+            return Look(key, False, reason, clock, clock, _AGAIN)
+        return Look(key, False, reason, clock, before.since, min(_AGAIN_LIMIT, 2 * before.pause))
+
+    def _read(self, fd: int, path: Path, size: int) -> tuple[bool | None, str]:
+        if self.mode == "disk":
+            reason = incomplete(path)
+            return (False, reason) if reason else (None, "")
+        if path.suffix.lower() != ".json" or size > MAX_BYTES:
+            return None, ""
+        end = json_end(os.pread(fd, MAX_BYTES, 0))
+        if end is JsonEnd.CUT:
+            return False, "its JSON is not complete yet"
+        return (True if end is JsonEnd.OBJECT else None), ""
 
     def _settling(self, steady: float) -> str:
         return "" if steady >= self.settle_seconds else f"settling for {self.settle_seconds:g} s"
@@ -136,11 +188,3 @@ def _wrong_kind(mode: int) -> str:
     if stat.S_ISDIR(mode):
         return "a directory"
     return "not a regular file"
-
-
-def _is_object(text: bytes) -> bool:
-    try:
-        parse_document(text, "json")
-    except ProblemError:
-        return False
-    return True

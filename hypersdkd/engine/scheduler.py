@@ -13,10 +13,11 @@ import structlog
 
 from hypersdkd.engine.claims import Claim, ClaimState
 from hypersdkd.engine.index import Ended, Index
-from hypersdkd.engine.job_work import JobWork, Workshop
+from hypersdkd.engine.job_work import JobWork
 from hypersdkd.engine.readiness import Entry, Readiness, Verdict
+from hypersdkd.engine.workshop import Workshop
 from hypersdkd.model.job import JobState
-from hypersdkd.model.problem import ProblemError, fail
+from hypersdkd.model.problem import Problem, ProblemError, fail
 
 
 class Scheduler:
@@ -31,6 +32,7 @@ class Scheduler:
         self._jobs: dict[str, JobWork] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._log = structlog.get_logger()
+        self._shaken = False
         self.draining = False
         self.last_round = time.monotonic()
         """Monotonic time of the last finished round, for the watchdog."""
@@ -39,15 +41,28 @@ class Scheduler:
 
     async def recover(self) -> None:
         """Take up what a former daemon left: its claims, wherever the kill found them."""
-        claims = await self._shop.in_disk_thread(self._recovered)
-        for claim in claims:
-            self._log.info("taking up", job=claim.id, state=claim.state.value)
-            self._start(claim)
+        self._shaken = False
+        known = frozenset(self._jobs)
+        for claim in await self._shop.in_disk_thread(lambda: self._recovered(known)):
+            if claim.id not in self._jobs:
+                self._log.info("taking up", job=claim.id, state=claim.state.value)
+                self._start(claim)
 
-    def _recovered(self) -> list[Claim]:
-        spool = self._shop.spool
-        rested = [spool.recover(claim) for claim in spool.claims.all()]
-        return [claim for claim in rested if claim and claim.state in {ClaimState.ACTIVE, ClaimState.FINISHING}]
+    def _recovered(self, known: frozenset[str]) -> list[Claim]:
+        """Claims that nobody works and that have no end; each is brought to rest first, where the disk lets it."""
+        spool, found = self._shop.spool, []
+        for claim in spool.claims.all():
+            if claim.id in known or claim.state in {ClaimState.FINISHED, ClaimState.PENDING}:
+                continue
+            try:
+                rested = spool.recover(claim)
+            except OSError as error:
+                self._log.error("cannot be taken up yet", job=claim.id, error=str(error))
+                self._shaken = True
+                continue
+            if rested and rested.state in {ClaimState.ACTIVE, ClaimState.FINISHING}:
+                found.append(rested)
+        return found
 
     async def run(self) -> None:
         """Claim whenever something is ready and a slot is idle; until cancelled."""
@@ -56,8 +71,11 @@ class Scheduler:
                 async with asyncio.timeout(self._beat_interval):
                     await self._wake.wait()
             self._wake.clear()
+            if self._shaken and not self.draining:
+                await self.recover()
             while not self.draining and self._shop.slots.idle > 0 and (name := self._index.next_ready()) is not None:
                 await self._claim(name)
+                self.last_round = time.monotonic()
             self.last_round = time.monotonic()
 
     def wake(self) -> None:
@@ -96,7 +114,11 @@ class Scheduler:
 
     async def cancel_pending(self, name: str) -> None:
         """Claim a waiting or ready file only to record it as cancelled."""
-        claim = await self._shop.in_disk_thread(lambda: self._claim_cancelled(name))
+        try:
+            claim = await self._shop.in_disk_thread(lambda: self._claim_cancelled(name))
+        except OSError:
+            self._shaken = True
+            raise
         if claim is None:
             raise fail("job-unknown", f"{name} is not in the queue any more")
         self._index.set_drop(name, None)
@@ -108,10 +130,16 @@ class Scheduler:
             self._shop.spool.claims.ask_cancel(claim.id)
         return claim
 
+    def shake(self) -> None:
+        """A move of a file failed half-way: look at all claims again at the next round."""
+        self._shaken = True
+        self.wake()
+
     async def _claim(self, name: str) -> None:
         try:
             claim, entry = await self._shop.in_disk_thread(lambda: self._claim_if_ready(name))
         except (OSError, ProblemError) as error:
+            self._shaken = True  # it may lie between two places: look at the claims once more
             self._log.error("cannot be claimed", name=name, error=str(error))
             before = self._index.drop_entry(name)
             if before is not None:
@@ -149,10 +177,12 @@ class Scheduler:
         self.wake()
 
 
-def record_end(index: Index, layout_of_day: Callable[[str, str], Path]) -> Callable[[Claim], None]:
+def record_end(index: Index, layout_of_day: Callable[[str, str], Path]) -> Callable[[Claim, Problem | None], None]:
     """What the index learns when a job has ended, before inotify tells."""
 
-    def ended(claim: Claim) -> None:
+    def ended(claim: Claim, problem: Problem | None) -> None:
+        if problem is not None and claim.outcome == JobState.FAILED.value:
+            index.last_error = f"{claim.id}: {problem.message}"
         outcome = JobState(claim.outcome)
         day = ("processed" if outcome is JobState.COMPLETED else "failed", claim.date)
         index.active.pop(claim.id, None)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class Slots:
@@ -29,14 +27,13 @@ class Slots:
         waiting = sum(not waiter.done() for waiter in self._waiters)
         return self._capacity - self.in_use - waiting - self._expected if self._open else 0
 
-    @contextmanager
-    def expecting(self) -> Iterator[None]:
-        """While a job is planned, count it as one that will ask for a slot."""
+    def expect(self) -> None:
+        """A job was claimed that will ask for a slot; until then it counts as if it waited for one."""
         self._expected += 1
-        try:
-            yield
-        finally:
-            self._expected -= 1
+
+    def met(self) -> None:
+        """The job has asked, or never will."""
+        self._expected -= 1
 
     def take(self) -> None:
         """Take a slot for a guest that runs already, whether one is free or not."""

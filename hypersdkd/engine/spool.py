@@ -27,12 +27,15 @@ from pathlib import Path
 from typing import Final
 
 from hypersdkd.engine.claims import Claim, ClaimState, ClaimStore
+from hypersdkd.engine.guest_files import LOCK, WorkOrder
+from hypersdkd.engine.journal import read_journal
 from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.names import job_id
-from hypersdkd.host.files import remove_tree, rename_new, sync_directory, write_new
+from hypersdkd.host.files import is_locked, remove_tree, rename_into, rename_new, sync_directory, write_new
 from hypersdkd.model.event import now
 from hypersdkd.model.job import SIDECAR_SUFFIXES, JobState
 from hypersdkd.model.problem import ProblemError, fail
+from hypersdkd.model.report import fold
 
 #: The sidecar that records each outcome, by the queue's mode.
 SIDECARS: Final = {
@@ -57,24 +60,43 @@ class Spool:
         """Take ``name`` out of the drop directory. ``None`` when it is gone: another took it, or its owner."""
         claim = self._open_claim(name)
         try:
-            rename_new(self.layout.drop / name, self.claims.file(claim.id))
-        except FileNotFoundError:
-            self._withdraw(claim)
-            return None
+            rename_into(self.layout.drop / name, self.claims.file(claim.id))
+        except OSError as error:
+            if not self.claims.file(claim.id).exists():
+                with contextlib.suppress(OSError):  # the claim is then found and used again by the next try
+                    self._withdraw(claim)
+            if isinstance(error, FileNotFoundError):
+                return None
+            raise
         return self._enter_processing(self.claims.advance(claim, ClaimState.CLAIMED))
 
     def _open_claim(self, name: str) -> Claim:
         again = self.claims.read(name)
+        if again is not None and self._never_happened(again, name):
+            return again
         if again is not None and again.state is ClaimState.PENDING and again.file == name:
             self.claims.forget_cancel(again.id)
             self.forget_guests(again.id)
             return self.claims.write(
-                replace(again, state=ClaimState.CLAIMING, runs=again.runs + 1, claimed_at=now(), outcome="", date="")
+                replace(
+                    again,
+                    state=ClaimState.CLAIMING,
+                    runs=again.runs + 1,
+                    claimed_at=now(),
+                    outcome="",
+                    date="",
+                    guests=0,
+                )
             )
         new = job_id(name, self.taken)
         claim = Claim(new, ClaimState.CLAIMING, new, name, now())
         self.claims.create(claim)
         return claim
+
+    def _never_happened(self, claim: Claim, name: str) -> bool:
+        """Whether a claim of this very name was begun and could neither be completed nor withdrawn."""
+        begun = claim.state is ClaimState.CLAIMING and claim.original_name == name
+        return begun and not self.claims.file(claim.id).exists()
 
     def taken(self, candidate: str) -> bool:
         """Whether an ID is in use by any job of any state, ours or not."""
@@ -211,6 +233,20 @@ class Spool:
         return not (self.layout.processing / claim.file).exists()
 
     def forget_guests(self, job: str) -> None:
-        """Remove the guests of a former run: a retry begins anew."""
+        """Remove the guests of a former run: a retry begins them anew. Those that are completed, and whose outputs
+        are still there, are kept: they need not be made again, and could not be, beside their outputs."""
         for directory in self.claims.guest_directories(job):
-            remove_tree(directory)
+            if is_locked(directory / LOCK):
+                raise fail("job-state", f"a worker of {job} still runs")
+            if not _is_kept(directory):
+                remove_tree(directory)
+
+
+def _is_kept(guest: Path) -> bool:
+    if fold(read_journal(guest)).state is not JobState.COMPLETED:
+        return False
+    try:
+        outputs = WorkOrder.read(guest).guest.outputs
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return all(Path(output).exists() for output in outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Final
 from hypersdkd.engine.guest_files import WORK, WorkOrder, temporary_output
 from hypersdkd.engine.journal import JournalWriter
 from hypersdkd.model.disk import OutputDisk, SourceDisk
-from hypersdkd.model.event import EventType
+from hypersdkd.model.event import VOLATILE_EVENTS, EventType
 from hypersdkd.model.guest import Guest
 from hypersdkd.model.problem import Problem
 
@@ -95,10 +96,12 @@ class GuestContext:
     def check(self, name: str, passed: bool, detail: str = "") -> None:
         """A check's result."""
         self._emit(EventType.CHECK, name=name, passed=passed, detail=detail)
+        self.log(f"check {name}: {'passed' if passed else 'FAILED'}{': ' if detail else ''}{detail}")
 
     def warn(self, problem: Problem) -> None:
         """Something the operator should know."""
         self._emit(EventType.WARNING, **problem.as_dict())
+        self.log(f"warning: {problem.message}")
 
     def tool(self, name: str, version: str) -> None:
         """A program that took part."""
@@ -107,8 +110,9 @@ class GuestContext:
     def log(self, line: str) -> None:
         """One line of the guest's log, which is the worker's standard error."""
         shown = line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
-        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {self._stage} {shown}\n")
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # a log on a full disk does not fail the guest
+            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {self._stage} {shown}\n")
+            sys.stderr.flush()
 
     # -- what only the pipeline calls -------------------------------------------------------------
 
@@ -118,15 +122,18 @@ class GuestContext:
         self._stage_started = time.monotonic()
         self._last_progress, self._complete = 0.0, False
         self._emit(EventType.STAGE_STARTED)
+        self.log("begins")
 
     def end_stage(self) -> None:
         """The stage is complete."""
         self._emit(EventType.STAGE_FINISHED)
+        self.log(f"complete after {time.monotonic() - self._stage_started:.1f} s")
 
     def skip_stage(self, stage: str, reason: str) -> None:
         """The stage is not run."""
         self._stage = stage
         self._emit(EventType.STAGE_SKIPPED, reason=reason)
+        self.log(f"skipped: {reason}")
 
     def add_disk(self, disk: SourceDisk) -> None:
         """LOAD opened a disk."""
@@ -138,4 +145,8 @@ class GuestContext:
         self._emit(EventType.ARTIFACT, kind=kind, path=str(path), **facts)
 
     def _emit(self, type_: EventType, **data: object) -> None:
-        self._journal.append(type_, self._stage, data)
+        try:
+            self._journal.append(type_, self._stage, data)
+        except OSError:
+            if type_ not in VOLATILE_EVENTS:
+                raise  # a change of state must be on record; a number or a fact is not worth a conversion

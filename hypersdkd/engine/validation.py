@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from hypersdkd.engine.hook_calls import HookCalls
-from hypersdkd.model.problem import Problem
+from hypersdkd.model.problem import Problem, ProblemError
 from hypersdkd.model.replies import Validation
 
+#: Seconds after which rules that gave no answer are asked again.
+_RETRY: Final = 5.0
 
-async def validate(calls: HookCalls, text: bytes, syntax: str) -> Validation:
-    """Ask every plugin; problems and warnings add up, the guests are those of the first that has any."""
-    answers = await calls.each("hypersdkd_validate_manifest", text=text, syntax=syntax)
-    return merge([answer for _record, answer in answers if isinstance(answer, Validation)])
+
+async def validate(calls: HookCalls, text: bytes, syntax: str, *, urgent: bool = True) -> Validation:
+    """Ask every plugin; problems and warnings add up, the guests are those of the first that has any.
+
+    ``urgent``: a job waits for it, before whom nobody who only asks is served. Raises ``rules-unavailable``, with
+    ``retry_after``, when no plugin said what is to be run: that is no judgement of the manifest.
+    """
+    answers = await calls.each("hypersdkd_validate_manifest", urgent=urgent, text=text, syntax=syntax)
+    judgements = [answer for _record, answer in answers if isinstance(answer, Validation)]
+    if not any(answer.problems or answer.guests for answer in judgements):
+        raise ProblemError(Problem("rules-unavailable", "no plugin judged the manifest"), retry_after=_RETRY)
+    return merge(judgements)
 
 
 def merge(answers: Sequence[Validation]) -> Validation:
-    """Put answers together. With none at all nothing is valid: nobody looked."""
-    if not answers:
-        remedy = "Enable the plugin manifest_rules again; `hyperctl plugins` shows what became of it."
-        return Validation(problems=(Problem("plugin-failed", "no plugin judges manifests", "", remedy),))
+    """Put answers together, of which there is at least one."""
     lead = next((answer for answer in answers if answer.guests), answers[0])
     ordered = [lead, *(answer for answer in answers if answer is not lead)]
     return Validation(

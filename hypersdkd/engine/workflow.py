@@ -8,31 +8,36 @@ import os
 import secrets
 import shutil
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+
+import structlog
 
 import hypersdkd
 from hypersdkd.engine.claims import Claim, ClaimState
 from hypersdkd.engine.door import Door
 from hypersdkd.engine.generation import draft_manifest
+from hypersdkd.engine.history import events_page, last_lines
 from hypersdkd.engine.hook_calls import HookCalls
 from hypersdkd.engine.index import Day, Ended, Index, QueueWindow, today
 from hypersdkd.engine.intake import Intake
-from hypersdkd.engine.job_work import Workshop, log_lines
-from hypersdkd.engine.journal import read_journal
+from hypersdkd.engine.key_book import KeyBook
 from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.queries import Queries, active_summary, foreign_summary, pending_summary, problem_of, with_record
 from hypersdkd.engine.scheduler import Scheduler
+from hypersdkd.engine.submissions import Submissions
 from hypersdkd.engine.validation import validate
+from hypersdkd.engine.workshop import Workshop
 from hypersdkd.host.files import write_replacing
-from hypersdkd.model.event import Event
 from hypersdkd.model.job import JobState, JobSummary
-from hypersdkd.model.problem import fail
+from hypersdkd.model.problem import Problem, ProblemError, fail
 from hypersdkd.model.replies import (
+    EventPage,
     JobDetail,
     JobPage,
     JobQuery,
@@ -44,11 +49,17 @@ from hypersdkd.model.replies import (
 from hypersdkd.spec.ports import StatusView
 from hypersdkd.spec.types import Submission
 
-#: Idempotency keys that are remembered, the oldest forgotten first.
-_KEYS: Final = 10_000
+#: Large manifests that are judged at once for those who ask by the API, and bytes from which on one is large.
+_JUDGED_AT_ONCE: Final = 4
+_LARGE: Final = 64 << 10
 
-#: Bytes of each guest's log that are looked at for its last lines.
-_LOG_BYTES: Final = 1 << 20
+#: Seconds before each further look for a job that is to be cancelled and is being moved: a claim takes a few writes.
+_LOOKS_AGAIN: Final = (0.01, 0.05, 0.2, 0.5)
+
+#: Journals and logs that are read at once.
+_READERS: Final = 2
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +85,10 @@ class WorkflowService:
         self._crew = crew
         self._started = time.monotonic()
         self._life = secrets.token_hex(4)  # versions start anew with each daemon
-        self._receipts: OrderedDict[str, tuple[str, Receipt]] = OrderedDict()
-        self._submitting = asyncio.Lock()
+        self._submissions = Submissions(crew.calls, crew.door, KeyBook(crew.shop.spool.layout.private / "keys"))
+        self._judging = 0
+        self._readers = ThreadPoolExecutor(_READERS, "reader")
         self._ending: set[asyncio.Task[None]] = set()
-        self.last_error = ""
 
     # -- status -----------------------------------------------------------------------------------
 
@@ -114,7 +125,7 @@ class WorkflowService:
             executor=crew.shop.executor.name,
             free_bytes=_free_bytes(crew),
             eta_seconds=max(etas) if any(etas) else None,
-            last_error=self.last_error,
+            last_error=index.last_error,
             plugins=[record.as_dict() for record in crew.plugins.records],
         )
 
@@ -124,11 +135,13 @@ class WorkflowService:
             return "the daemon is stopping"
         return "the queue is paused" if self.paused else ""
 
-    async def queue(self) -> QueueInspection:
+    async def queue(self, limit: int = 1000) -> QueueInspection:
         """What the first plugin that inspects queues says."""
-        answer = await self._crew.calls.first("hypersdkd_inspect_queue", queue=QueueWindow(self._crew.index))
+        window = QueueWindow(self._crew.index, limit)
+        answer = await self._crew.calls.first("hypersdkd_inspect_queue", queue=window)
         if isinstance(answer, QueueInspection):
-            return answer
+            left_out = {"pending" if kind == "ready" else kind: count for kind, count in window.left_out.items()}
+            return replace(answer, left_out=left_out)
         raise fail("plugin-failed", "no plugin inspects the queue", remedy="Enable the plugin queue_inspection again.")
 
     # -- jobs -------------------------------------------------------------------------------------
@@ -159,23 +172,25 @@ class WorkflowService:
             return _detail(summary, str(self._crew.shop.spool.layout.processing / job_id), None, None)
         return await asyncio.to_thread(self._between, job_id)
 
-    async def events(self, job_id: str) -> Sequence[Event]:
-        """All events of a job that is still on record."""
-        directories = await self._guests_of(job_id)
-        events = await asyncio.to_thread(lambda: [event for path in directories for event in read_journal(path)])
-        return sorted(events, key=lambda event: event.time)
+    async def events(self, job_id: str, limit: int = 1000, cursor: str = "") -> EventPage:
+        """A page of the events of a job that is still on record."""
+        guests = await self._guests_of(job_id)
+        return await self._read(lambda: events_page(guests, limit, cursor))
 
     async def log(self, job_id: str, lines: int) -> Sequence[str]:
         """The last lines of each guest's log, in the order of the guests."""
-        directories = await self._guests_of(job_id)
-        found = await asyncio.to_thread(lambda: [line for path in directories for line in log_lines(path, _LOG_BYTES)])
-        return found[-lines:] if lines > 0 else []
+        guests = await self._guests_of(job_id)
+        return await self._read(lambda: last_lines(guests, lines))
+
+    async def _read(self, call: Callable[[], _T]) -> _T:
+        """Read what may be long, in threads that only those who ask wait for."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, call)
 
     async def report(self, job_id: str) -> Mapping[str, object]:
         """The record of an ended job, or how a running one fares so far."""
         work = self._crew.scheduler.job(job_id)
         if work is not None:
-            return {**work.ending(None).record(), "status": "processing", "completed_at": None}
+            return work.ending(None).so_far()
         ended = self._find_ended(job_id)
         if ended is None:
             await self.job(job_id)
@@ -186,22 +201,35 @@ class WorkflowService:
         return record
 
     async def cancel(self, job_id: str) -> None:
-        """Ask for a job's end."""
-        work = self._crew.scheduler.job(job_id)
-        if work is not None:
-            claims = self._crew.shop.spool.claims
-            await self._crew.shop.in_disk_thread(lambda: claims.ask_cancel(job_id))
-            task = asyncio.create_task(work.cancel())  # ending libguestfs's QEMU takes seconds
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
-            return
-        pending = self._pending_name(job_id)
-        if pending is not None:
-            await self._crew.scheduler.cancel_pending(pending)
-            return
-        detail = await self.job(job_id)
+        """Ask for a job's end. One that is just being moved is looked for again."""
+        for pause in _LOOKS_AGAIN:
+            if await self._cancel_running(job_id):
+                return
+            pending = self._pending_name(job_id)
+            if pending is not None:
+                with _storage(), suppress(ProblemError):  # claimed a moment ago: it runs, or has even ended
+                    await self._crew.scheduler.cancel_pending(pending)
+                    return
+            detail = await self.job(job_id)
+            if detail.summary.foreign or detail.summary.status not in {JobState.PENDING, JobState.PROCESSING}:
+                break
+            await asyncio.sleep(pause)
         why = "another daemon works it" if detail.summary.foreign else f"it is {detail.summary.status.value}"
         raise fail("job-state", f"{job_id} cannot be cancelled: {why}")
+
+    async def _cancel_running(self, job_id: str) -> bool:
+        work = self._crew.scheduler.job(job_id)
+        if work is None:
+            return False
+        claims = self._crew.shop.spool.claims
+        try:
+            await self._crew.shop.in_disk_thread(lambda: claims.ask_cancel(job_id))
+        except OSError as error:  # a full disk is when a cancel is wanted most
+            structlog.get_logger().warning("the cancel would not survive a restart", job=job_id, error=str(error))
+        task = asyncio.create_task(work.cancel())  # ending libguestfs's QEMU takes seconds
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        return True
 
     async def retry(self, job_id: str) -> None:
         """Put a failed or cancelled job back into the drop directory."""
@@ -211,15 +239,24 @@ class WorkflowService:
             raise fail("job-state", f"{job_id} cannot be retried: it is {detail.summary.status.value}")
         (_kind, date), file, _row = ended
         spool = self._crew.shop.spool
-        claim = await self._crew.shop.in_disk_thread(lambda: spool.retry(job_id, date, file))
+        with _storage():
+            claim = await self._crew.shop.in_disk_thread(lambda: spool.retry(job_id, date, file))
         self._crew.index.set_ended(ended[0], file, None)
         self._crew.intake.look_at(claim.file)
 
     # -- manifests --------------------------------------------------------------------------------
 
     async def validate(self, text: bytes, syntax: str = "") -> Validation:
-        """Judge a manifest by every plugin's rules."""
-        return await validate(self._crew.calls, text, syntax)
+        """Judge a manifest by every plugin's rules. Raises ``request-busy`` and ``rules-unavailable``."""
+        large = len(text) > _LARGE
+        if large and self._judging >= _JUDGED_AT_ONCE:
+            problem = Problem("request-busy", f"{_JUDGED_AT_ONCE} large manifests are being judged already")
+            raise ProblemError(problem, retry_after=1.0)
+        self._judging += large
+        try:
+            return await validate(self._crew.calls, text, syntax, urgent=False)
+        finally:
+            self._judging -= large
 
     async def submit(self, text: bytes, syntax: str = "", idempotency_key: str = "", default_name: str = "") -> Receipt:
         """Validate, then hand it to the first plugin that puts it into the queue."""
@@ -232,37 +269,15 @@ class WorkflowService:
         if default_name and not validation.name:
             document["name"] = default_name
         submission = Submission(text, document, validation.name or default_name)
-        async with self._submitting:
-            return await self._once(idempotency_key, text, lambda: self._put(submission))
-
-    async def _put(self, submission: Submission) -> Receipt:
-        receipt = await self._crew.calls.first("hypersdkd_submit_manifest", submission=submission, drop=self._crew.door)
-        if not isinstance(receipt, Receipt):
-            remedy = "Enable the plugin manifest_submission again."
-            raise fail("plugin-failed", "no plugin submits manifests", remedy=remedy)
+        digest = hashlib.sha256(b"\0".join((text, default_name.encode("utf-8", "surrogatepass")))).hexdigest()
+        receipt = await self._submissions.submit(submission, idempotency_key, digest)
         self._crew.intake.look_at(receipt.job_id)
-        return receipt
-
-    async def _once(self, key: str, text: bytes, put: Callable[[], Awaitable[Receipt]]) -> Receipt:
-        """A submission with a key that was used before gets the first one's receipt."""
-        if not key:
-            return await put()
-        digest = hashlib.sha256(text).hexdigest()
-        known = self._receipts.get(key)
-        if known is not None:
-            if known[0] != digest:
-                raise fail("request-invalid", "this Idempotency-Key was used for another manifest")
-            return known[1]
-        receipt = await put()
-        self._receipts[key] = (digest, receipt)
-        while len(self._receipts) > _KEYS:
-            self._receipts.popitem(last=False)
         return receipt
 
     async def generate(self, source_path: str, output_format: str, compress: bool) -> Mapping[str, object]:
         """A manifest for a source that is below the allowed roots."""
         roots = self._crew.shop.places.source_roots
-        draft = await asyncio.to_thread(draft_manifest, source_path, roots, output_format, compress=compress)
+        draft = await self._read(lambda: draft_manifest(source_path, roots, output_format, compress=compress))
         return draft.document()
 
     # -- pause ------------------------------------------------------------------------------------
@@ -274,13 +289,15 @@ class WorkflowService:
 
     async def pause(self) -> None:
         """Start nothing more; survives a restart."""
-        await self._crew.shop.in_disk_thread(lambda: write_replacing(self._crew.shop.spool.layout.pause_mark, b""))
+        with _storage():
+            await self._crew.shop.in_disk_thread(lambda: write_replacing(self._crew.shop.spool.layout.pause_mark, b""))
         self._crew.shop.slots.shut()
 
     async def resume(self) -> None:
         """Go on."""
         mark = self._crew.shop.spool.layout.pause_mark
-        await self._crew.shop.in_disk_thread(lambda: mark.unlink(missing_ok=True))
+        with _storage():
+            await self._crew.shop.in_disk_thread(lambda: mark.unlink(missing_ok=True))
         if not self._crew.scheduler.draining:
             self._crew.shop.slots.reopen()
             self._crew.scheduler.wake()
@@ -316,7 +333,7 @@ class WorkflowService:
         return _detail(pending_summary(name, entry), str(path), self._crew.shop.spool.claims.read(job_id), None)
 
     def _ended(self, job_id: str, day: Day, file: str, row: Ended) -> JobDetail:
-        record = self._crew.queries.sidecar(day, file)
+        record = self._crew.queries.head(day, file)
         summary = with_record(self._crew.queries.ended_summary(day, file, row), record)
         path = self._crew.shop.spool.layout.base / day[0] / day[1] / file
         claim = self._crew.shop.spool.claims.read(job_id)
@@ -367,6 +384,19 @@ def _plain(job_id: str) -> bool:
     return bool(job_id) and "/" not in job_id and "\0" not in job_id and job_id not in {".", ".."}
 
 
+@contextmanager
+def _storage() -> Iterator[None]:
+    """What is asked for and cannot be done now, since the queue's storage refuses, is a problem to be told."""
+    try:
+        yield
+    except OSError as error:
+        remedy = "Look at the storage of the queue: free space if it is full, then ask again."
+        raise fail("queue-unusable", f"the queue's storage fails: {error.strerror or error}", remedy=remedy) from error
+
+
 def _free_bytes(crew: Crew) -> int:
     output = crew.shop.places.output
-    return shutil.disk_usage(output if output.exists() else crew.shop.spool.layout.base).free
+    try:
+        return shutil.disk_usage(output if output.exists() else crew.shop.spool.layout.base).free
+    except OSError:  # the storage is away: the rest of the status is true all the same
+        return 0

@@ -43,6 +43,16 @@ def rename_new(source: Path, target: Path) -> None:
         sync_directory(source.parent)
 
 
+def rename_into(source: Path, target: Path) -> None:
+    """Rename, durably, to a name that only we can use, so that there is nothing to replace.
+
+    Unlike :func:`rename_new` it needs nothing of a file system but rename, nor the file's ownership.
+    """
+    source.rename(target)
+    sync_directory(target.parent)
+    sync_directory(source.parent)
+
+
 def _rename_noreplace(source: Path, target: Path) -> None:
     if b"\0" in os.fsencode(source) + os.fsencode(target):
         # C would end the name there and rename to another one.

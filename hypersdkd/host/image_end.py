@@ -13,7 +13,8 @@ from hypersdkd.model.problem import ProblemError
 _SELF_MEASURING: Final = frozenset({"vmdk", "qcow2", "vdi"})
 
 #: Seconds for a look. What takes longer counts as whole: it is judged again, and fully, when it is loaded.
-_SECONDS: Final = 1.0
+#: Hundreds of images may lie before the one that is asked for.
+_SECONDS: Final = 0.05
 
 #: Problems that more bytes may mend.
 _MAY_GROW: Final = frozenset({"image-empty", "image-truncated", "source-changed"})

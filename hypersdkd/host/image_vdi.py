@@ -20,6 +20,7 @@ _BLOCK: Final = 1 << 20
 _VARIANTS: Final = {1: "dynamic", 2: "static"}
 _DIFFERENCING: Final = 4
 _NOT_STORED: Final = 0xFFFF_FFFE  # discarded; one more is "never written"
+_SLICE: Final = 1 << 16  # entries of the map that are in memory at once
 _NO_UUID: Final = bytes(16)
 
 
@@ -48,10 +49,14 @@ def judge(image: ImageFile) -> ImageFacts:
 
 
 def _check_map(image: ImageFile, map_offset: int, data_offset: int, blocks: int) -> None:
-    """Every block that the map names must lie within the file."""
-    block_map = array("I", image.read(map_offset, 4 * blocks, "block map"))
-    if sys.byteorder == "big":
-        block_map.byteswap()
-    stored = [entry for entry in block_map if entry < _NOT_STORED]
-    if stored:
-        image.must_hold(data_offset + max(stored) * _BLOCK, _BLOCK, "data")
+    """Every block that the map names must lie within the file. A slice at a time: the map may have 32 MiB."""
+    image.must_hold(map_offset, 4 * blocks, "block map")
+    last = -1
+    for first in range(0, blocks, _SLICE):
+        count = min(_SLICE, blocks - first)
+        entries = array("I", image.read(map_offset + 4 * first, 4 * count, "block map"))
+        if sys.byteorder == "big":
+            entries.byteswap()
+        last = max(last, max((entry for entry in entries if entry < _NOT_STORED), default=-1))
+    if last >= 0:
+        image.must_hold(data_offset + last * _BLOCK, _BLOCK, "data")

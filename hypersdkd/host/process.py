@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from hypersdkd.host.landlock import Confinement, confining
 from hypersdkd.model.problem import fail
 
 #: Debian's package of each program that is run.
@@ -69,17 +70,19 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
+    confinement: Confinement | None = None,
 ) -> Finished:
     """Run ``argv`` and wait for its end, at most ``timeout`` seconds.
 
     ``on_line`` gets each piece of standard output that ends in a newline or a carriage return, without it.
     ``watch`` is called at least twice a second. Either may raise: the child is ended and the exception
-    goes on. ``env`` is added to ours, with the C locale. Whatever the child started in its group is killed when
-    it has ended. Raises ``tool-missing`` and ``tool-timeout``.
+    goes on. ``env`` is added to ours, with the C locale. With ``confinement`` the child can open nothing but what
+    that names. Whatever the child started in its group is killed when it has ended. Raises ``tool-missing`` and
+    ``tool-timeout``.
     """
     words = tuple(os.fspath(word) for word in argv)
     deadline = time.monotonic() + timeout
-    with _spawn(words, limits, cwd, env, pass_fds) as child, _Output(child, on_line) as output:
+    with _spawn(words, limits, cwd, env, pass_fds, confinement) as child, _Output(child, on_line) as output:
         try:
             while not output.ended:
                 remaining = deadline - time.monotonic()
@@ -94,26 +97,38 @@ def run(
         return Finished(words, child.returncode, bytes(output.kept), output.errors())
 
 
+def describe_signal(number: int) -> str:
+    """Why a child ended that ended by a signal."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = "unnamed"
+    why = "; somebody killed it, or memory ran out (see the kernel's log)" if number == signal.SIGKILL else ""
+    return f"it was ended by signal {number} ({name}){why}"
+
+
 def _spawn(
     words: tuple[str, ...],
     limits: Limits,
     cwd: Path | None,
     env: Mapping[str, str] | None,
     pass_fds: Sequence[int],
+    confinement: Confinement | None,
 ) -> subprocess.Popen[bytes]:
     """Start the child; its standard input is empty."""
     try:
-        return subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=cwd,
-            env={**os.environ, "LC_ALL": "C", **(env or {})},
-            pass_fds=tuple(pass_fds),
-            process_group=0,
-            preexec_fn=_child_setup(limits),
-        )
+        with confining(words[0], confinement) as restrict:
+            return subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=cwd,
+                env={**os.environ, "LC_ALL": "C", **(env or {})},
+                pass_fds=tuple(pass_fds),
+                process_group=0,
+                preexec_fn=_child_setup(limits, restrict),
+            )
     except FileNotFoundError as error:
         package = PACKAGES.get(words[0], "")
         remedy = f"Install it: `apt install {package}`." if package else ""
@@ -122,7 +137,7 @@ def _spawn(
         raise fail("tool-missing", f"the program {words[0]} may not be run: {error.strerror}") from error
 
 
-def _child_setup(limits: Limits) -> Callable[[], None]:
+def _child_setup(limits: Limits, restrict: Callable[[], None]) -> Callable[[], None]:
     """What the child does before it becomes the program; all look-ups are made here, before the fork."""
     prctl = ctypes.CDLL(None, use_errno=False).prctl
     parent = os.getpid()
@@ -135,6 +150,7 @@ def _child_setup(limits: Limits) -> Callable[[], None]:
             os._exit(1)
         for kind, value in settings:
             resource.setrlimit(kind, (value, value))
+        restrict()
 
     return prepare
 

@@ -2,7 +2,7 @@
 
 Sources are named by :func:`reference`: a ``json:`` pseudo-file name in which every driver is explicit and no
 other file can be reached, so that neither a file's name nor its content decides what is opened. Written is
-only to a descriptor that the caller has opened.
+only to a descriptor that the caller has opened. Whatever reads an image is confined to the files it is given.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hypersdkd.host.process import Finished, Limits, run
+from hypersdkd.host.landlock import Confinement
+from hypersdkd.host.process import Finished, Limits, describe_signal, run
 from hypersdkd.model.problem import Problem, ProblemError, fail
 
 PROGRAM: Final = "qemu-img"
@@ -87,23 +88,29 @@ def reference(path: Path, format_name: str) -> str:
     Raises ``image-invalid`` for a name that JSON may not hold (see :func:`plain_path`).
     """
     text = os.fspath(path)
-    if not path.is_absolute() or not text.isascii():
+    if not path.is_absolute() or not _is_plain(text):
         raise fail("image-invalid", f"{path.name!r} cannot be named to qemu-img")
     node = {"driver": format_name, "backing": None, "file": {"driver": "file", "filename": text}}
     return "json:" + json.dumps(node, separators=(",", ":"))
 
 
 def plain_path(path: Path, links: Path, name: str) -> Path:
-    """``path``, or a link to it named ``name`` in our directory ``links`` if its name is not ASCII.
+    """``path``, or a link to it named ``name`` in our directory ``links`` if its name is not plain text.
 
-    qemu's JSON takes only valid UTF-8 without non-characters; file names are any bytes.
+    qemu's JSON takes only valid UTF-8 without non-characters; file names are any bytes. The path of
+    ``links`` itself must be plain text; job IDs, which are part of it, always are.
     """
-    if os.fspath(path).isascii():
+    if _is_plain(os.fspath(path)):
         return path
     link = links / name
     link.unlink(missing_ok=True)
     link.symlink_to(path)
     return link
+
+
+def _is_plain(text: str) -> bool:
+    """Whether qemu's JSON can hold it: what is printable is neither half a surrogate pair nor a non-character."""
+    return text.isascii() or text.isprintable()
 
 
 def version() -> str:
@@ -128,6 +135,7 @@ def info(source: Source) -> ImageInfo:
         timeout=_LOOK_SECONDS,
         limits=_LOOK,
         pass_fds=source.fds,
+        confinement=_confined(source),
     )
     if done.returncode:
         raise fail("image-invalid", f"qemu-img cannot open the image: {_reason(done)}", detail=done.stderr)
@@ -153,7 +161,7 @@ def measure(source: Source, format_name: str) -> int:
     """
     cluster = _VDI_BLOCK if format_name == "vdi" else _CLUSTER
     argv = [PROGRAM, "measure", "--output=json", "-U", "-O", "qcow2", "-o", f"cluster_size={cluster}", source.reference]
-    done = run(argv, timeout=_CHECK_SECONDS, limits=_MEASURE, pass_fds=source.fds)
+    done = run(argv, timeout=_CHECK_SECONDS, limits=_MEASURE, pass_fds=source.fds, confinement=_confined(source))
     if done.returncode:
         raise fail("tool-failed", f"qemu-img measure failed: {_reason(done)}", detail=done.stderr)
     found = _json(done)
@@ -185,14 +193,22 @@ def convert(
     argv += ["-c"] if conversion.compress else []
     argv += ["-o", ",".join(conversion.options)] if conversion.options else []
     argv += [source.reference, f"/proc/self/fd/{target}"]
-    done = run(argv, timeout=timeout, on_line=read_line, watch=watch, pass_fds=(*source.fds, target))
+    done = run(
+        argv,
+        timeout=timeout,
+        on_line=read_line,
+        watch=watch,
+        pass_fds=(*source.fds, target),
+        confinement=_confined(source, target=target),
+    )
     if done.returncode:
         raise _failed_write(done)
 
 
 def check(source: Source) -> CheckResult:
     """Check the image's own structure. Raises ``tool-failed`` when the check itself cannot be made."""
-    done = run([PROGRAM, "check", "--output=json", "-U", source.reference], timeout=_CHECK_SECONDS, pass_fds=source.fds)
+    argv = [PROGRAM, "check", "--output=json", "-U", source.reference]
+    done = run(argv, timeout=_CHECK_SECONDS, pass_fds=source.fds, confinement=_confined(source))
     if done.returncode == 63:  # documented: the format has no check
         return CheckResult(supported=False)
     if done.returncode not in (0, 2, 3):
@@ -218,6 +234,7 @@ def compare(first: Source, second: Source, *, timeout: float, on_percent: Callab
         timeout=timeout,
         on_line=read_line,
         pass_fds=(*first.fds, *second.fds),
+        confinement=_confined(first, second),
     )
     if done.returncode == 0:
         return ""
@@ -225,6 +242,13 @@ def compare(first: Source, second: Source, *, timeout: float, on_percent: Callab
         lines = re.split(r"[\r\n]+", done.stdout.decode(errors="replace").strip())
         return lines[-1].strip()
     raise fail("tool-failed", f"qemu-img compare failed: {_reason(done)}", detail=done.stderr)
+
+
+def _confined(*sources: Source, target: int | None = None) -> Confinement | None:
+    """Nothing but these files; ``None`` when a source is only named, for then its file is not known."""
+    if not all(source.fds for source in sources):
+        return None
+    return Confinement(tuple(fd for source in sources for fd in source.fds), () if target is None else (target,))
 
 
 def _failed_write(done: Finished) -> ProblemError:
@@ -238,7 +262,7 @@ def _failed_write(done: Finished) -> ProblemError:
 
 def _reason(done: Finished) -> str:
     if done.returncode < 0:
-        return f"it was ended by signal {-done.returncode}"
+        return describe_signal(-done.returncode)
     lines = done.stderr.splitlines()
     return lines[-1].removeprefix("qemu-img: ")[:500] if lines else f"exit status {done.returncode}"
 

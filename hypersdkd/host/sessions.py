@@ -61,9 +61,9 @@ class ProcessStamp:
         return cls(int(str(data["pid"])), int(str(data["start"])), str(data["boot"]))
 
 
-def write_stamp(path: Path) -> None:
-    """Record who this process is."""
-    stamp = ProcessStamp.of(os.getpid())
+def write_stamp(path: Path, stamp: ProcessStamp | None = None) -> None:
+    """Record who a process is: this one, unless another's stamp is given."""
+    stamp = stamp or ProcessStamp.of(os.getpid())
     if stamp is not None:
         write_replacing(path, json.dumps(stamp.as_dict()).encode("ascii"))
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from pathlib import Path
 from typing import Final
 
+from hypersdkd.host.output_directory import OutputDirectory
 from hypersdkd.model.problem import ProblemError, fail
 
 #: Free bytes that are left to the writer while it runs ahead of our looks at it: half a second at 500 MB/s.
@@ -29,8 +29,9 @@ class Reservation:
     nearly full the last :data:`LEAD` bytes are left to our own writer, and that much may be promised twice.
     """
 
-    def __init__(self, directory: Path, name: str, needed: int) -> None:
-        self._path = directory / f".{name}.reserve"
+    def __init__(self, directory: OutputDirectory, name: str, needed: int) -> None:
+        self._directory = directory
+        self._path = directory.at(f".{name}.reserve")
         self._needed = needed
         self._held = 0
         try:
@@ -53,7 +54,7 @@ class Reservation:
         """The output has grown to ``size`` bytes on disk: hold only the rest. Call it often."""
         if not self._held:
             return
-        spare = self._held + _free(self._path.parent) - LEAD
+        spare = self._held + self._directory.free_bytes() - LEAD
         rest = max(0, min(self._needed - size, spare))
         if rest < self._held:
             os.ftruncate(self._fd, rest)
@@ -62,7 +63,7 @@ class Reservation:
     def release(self) -> None:
         """Give back what is left. Safe to call twice."""
         if self._fd >= 0:
-            self._path.unlink(missing_ok=True)
+            self._directory.remove(self._path.name)
             os.close(self._fd)
             self._fd = -1
             self._held = 0
@@ -77,31 +78,25 @@ class Reservation:
         if self._needed <= 0:
             return
         error = _fallocate(self._fd, self._needed)
-        free = _free(self._path.parent)
+        free = self._directory.free_bytes()
         if error in _FULL or (error in _UNSUPPORTED and free < self._needed):
             os.ftruncate(self._fd, 0)
-            free = _free(self._path.parent)
+            free = self._directory.free_bytes()
             raise fail(
                 "no-space",
-                f"{self._path.parent} has {free} bytes free, but up to {self._needed} are needed",
+                f"{self._directory.path} has {free} bytes free, but up to {self._needed} are needed",
                 remedy=f"Free {max(self._needed - free, 1)} bytes there (or raise the quota), then retry the job.",
             )
         if error not in _UNSUPPORTED and error:
-            raise _unwritable(self._path.parent, OSError(error, os.strerror(error)))
+            raise _unwritable(self._directory, OSError(error, os.strerror(error)))
         self._held = 0 if error else self._needed
         self.written(0)
 
 
-def _unwritable(directory: Path, error: OSError) -> ProblemError:
+def _unwritable(directory: OutputDirectory, error: OSError) -> ProblemError:
     if error.errno in _FULL:
-        return fail("no-space", f"{directory} has no space left for another file")
-    return fail("output-unwritable", f"{directory} cannot be written: {error.strerror}")
-
-
-def _free(directory: Path) -> int:
-    """Bytes that an ordinary user can still write."""
-    status = os.statvfs(directory)
-    return status.f_bavail * status.f_frsize
+        return fail("no-space", f"{directory.path} has no space left for another file")
+    return fail("output-unwritable", f"{directory.path} cannot be written: {error.strerror}")
 
 
 def _fallocate(fd: int, length: int) -> int:

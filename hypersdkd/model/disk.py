@@ -28,9 +28,13 @@ class SourceDisk:
 
 @dataclass(frozen=True, slots=True)
 class OutputDisk:
-    """A converted disk, not yet under its final name: ``temporary`` now, ``path`` once published."""
+    """A converted disk, not yet under its final name: ``temporary`` now, ``path`` once published.
+
+    ``identity`` is its device and inode; with it no other file is taken for this one.
+    """
 
     temporary: Path
     path: Path
     format: str
     virtual_size: int
+    identity: tuple[int, ...] = ()

@@ -11,15 +11,19 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, NoReturn
 
 from hypersdkd.model.place import duplicate_place
 from hypersdkd.model.problem import Problem, fail
 from hypersdkd.model.wording import kind, shown
-from hypersdkd.model.yaml_document import MAX_DEPTH, MAX_VALUES, parse_yaml, too_deep, too_many_values
+from hypersdkd.model.yaml_document import MAX_DEPTH, parse_yaml, too_deep, too_many_values
 
 #: Bytes of a document at most; the Go API's limit for a body.
 MAX_BYTES: Final = 10 * 1024 * 1024
+
+#: Values of a JSON document at most: 10,000 guests of 100 values each.
+MAX_VALUES: Final = 1_000_000
 
 _BOM: Final = b"\xef\xbb\xbf"
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -56,6 +60,8 @@ def parse_document(text: bytes, syntax: str = "") -> Document:
     if not decoded.strip():
         raise fail("document-syntax", "The document is empty", detail="line 1, column 1")
     syntax = syntax or _find_syntax(decoded)
+    if syntax == "json" and _may_hold_too_much(text):
+        raise too_many_values(MAX_VALUES)
     value = _parse_json(decoded) if syntax == "json" else parse_yaml(decoded)
     if _SURROGATE_ESCAPE.search(decoded):
         value = _without_surrogates(value)
@@ -64,23 +70,34 @@ def parse_document(text: bytes, syntax: str = "") -> Document:
     return Document(value, syntax, warnings)
 
 
-def is_truncated(text: bytes) -> bool:
-    """Whether JSON text merely ends too early, so that its writer may still add the rest.
+class JsonEnd(StrEnum):
+    """What JSON text is as far as it goes."""
 
-    Empty text counts as such. Anything over the size limit does not: more of it would not help.
-    """
-    if len(text) > MAX_BYTES:
-        return False
+    OBJECT = "object"
+    """A whole object. No proper part of an object is one, so nothing is missing."""
+    CUT = "cut"
+    """It merely ends too early, so that its writer may still add the rest; empty text, too."""
+    OTHER = "other"
+    """Broken, not an object, or more than is read: more text would not help."""
+
+
+def json_end(text: bytes) -> JsonEnd:
+    """How JSON text ends. Reads it once, and not at all when it has more values than a document may hold."""
+    if len(text) > MAX_BYTES or _may_hold_too_much(text):
+        return JsonEnd.OTHER
     decoded = text.decode("utf-8", "replace").rstrip()
     try:
-        json.loads(decoded)
+        return JsonEnd.OBJECT if isinstance(json.loads(decoded), dict) else JsonEnd.OTHER
     except json.JSONDecodeError as error:
-        if error.msg.startswith("Unterminated string"):
-            return True
-        return error.msg != "Extra data" and _CUT_VALUE.fullmatch(decoded, error.pos) is not None
+        cut = error.msg != "Extra data" and _CUT_VALUE.fullmatch(decoded, error.pos) is not None
+        return JsonEnd.CUT if cut or error.msg.startswith("Unterminated string") else JsonEnd.OTHER
     except (ValueError, RecursionError):
-        return False
-    return False
+        return JsonEnd.OTHER
+
+
+def _may_hold_too_much(text: bytes) -> bool:
+    """Whether JSON may have more than :data:`MAX_VALUES` values: each but the first has one of these before it."""
+    return sum(map(text.count, (b",", b"[", b"{"))) > MAX_VALUES
 
 
 def _decode(text: bytes) -> tuple[str, tuple[Problem, ...]]:
@@ -105,9 +122,6 @@ def _find_syntax(text: str) -> str:
 
 
 def _parse_json(text: str) -> object:
-    # An upper bound that costs no memory: each value but the first has a separator or bracket before it.
-    if text.count(",") + text.count("[") + text.count("{") > MAX_VALUES:
-        raise too_many_values()
     try:
         value: object = json.loads(
             text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite

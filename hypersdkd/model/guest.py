@@ -31,7 +31,7 @@ class Guest:
 
     ``inspect``, ``fix`` and ``validate`` are the manifest's objects of those stages (plain JSON values),
     for the steps that read them; ``None`` where the manifest has none. ``output_path`` is as given in the
-    manifest until the daemon plans the job; ``outputs`` are then absolute paths, one a disk.
+    manifest until the daemon plans the job; ``outputs`` are then absolute paths, one a disk, below ``output_root``.
     ``warnings`` are ``Problem.as_dict()`` shapes found when the manifest was read.
     """
 
@@ -41,6 +41,7 @@ class Guest:
     compress: bool = False
     output_path: str = ""
     outputs: tuple[str, ...] = ()
+    output_root: str = ""
     compare: bool = False
     checksums: bool = False
     inspect: Mapping[str, object] | None = None

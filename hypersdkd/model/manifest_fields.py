@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable
 from functools import partial
 from typing import Annotated, Final
@@ -93,9 +94,21 @@ def check_path(value: str) -> str:
     return value
 
 
+def _name_flaw(value: str) -> str:
+    """Why a name cannot name a file: it becomes the job's and the output's, whichever way the manifest came."""
+    if "/" in value:
+        return f"{shown(value)} holds a slash"
+    if any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in value):
+        return f"{shown(value)} holds a control character"
+    return f"{shown(value)} begins with a dot" if value.startswith(".") else ""
+
+
 def _check_name(value: str) -> str:
     if len(value) > MAX_NAME_LENGTH:
         raise wrong(f"is longer than {MAX_NAME_LENGTH} characters")
+    flaw = _name_flaw(value)
+    if flaw:
+        raise wrong(flaw, "Use a name without slashes and control characters that does not begin with a dot.")
     return value
 
 

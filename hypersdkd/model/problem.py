@@ -97,7 +97,9 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         "The document is not one object of keys and values.", "Start from `hyperctl manifest generate`."
     ),
     "document-too-large": CodeMeaning(
-        "The document is larger than 10 MiB.", "Split the batch into several manifests.", 413
+        "The document is larger than 10 MiB, or than 2 MiB of YAML, or holds too many values.",
+        "Write it as JSON, or split the batch into several manifests.",
+        413,
     ),
     "document-too-deep": CodeMeaning(
         "The document nests deeper than 32 levels.", "Flatten the document: a manifest needs six levels."
@@ -139,7 +141,8 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         "The daemon may not read the source.", "Give the daemon's user read permission, then retry the job."
     ),
     "source-not-regular": CodeMeaning(
-        "The source is not a regular file.", "Name the disk image itself, not a link, directory or device."
+        "The source is not a regular file.",
+        "Name a disk image: a file, or a link to one below the source directories; no directory or device.",
     ),
     "source-outside": CodeMeaning(
         "The source is outside the directories that sources may come from.",
@@ -198,6 +201,10 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         "The converted image did not pass its checks; it was not published.",
         "Retry the job; if it fails again, keep the source and report the log.",
     ),
+    "output-leftover": CodeMeaning(
+        "Something that an attempt left beside its output cannot be removed (a warning).",
+        "Look at it and remove it by hand; its name begins with .hypersdkd-.",
+    ),
     "no-space": CodeMeaning(
         "There is not enough free space for the output.", "Free the space that is named, then retry the job."
     ),
@@ -207,6 +214,10 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     "tool-timeout": CodeMeaning(
         "A program ran longer than its time limit and was ended.",
         "Check the storage below the source and the output; raise the limit if it is only slow.",
+    ),
+    "tool-unconfined": CodeMeaning(
+        "A program could open more than the files that it was given (a warning).",
+        "Run a kernel with Landlock (5.13 or later, `lsm=` with landlock) and the distribution's qemu-img.",
     ),
     "worker-crashed": CodeMeaning(
         "The worker process died more often than max_attempts allows.",
@@ -220,6 +231,11 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         "A plugin raised an error that it should not have.",
         "Disable or update the plugin; see its record.",
         500,
+    ),
+    "rules-unavailable": CodeMeaning(
+        "No plugin judged the manifest in time; nothing was decided.",
+        "Wait; if it stays so, see `hyperctl plugins` for what became of manifest_rules.",
+        503,
     ),
     "step-failed": CodeMeaning("A step raised an unexpected error.", "Report the traceback in the detail."),
     "batch-failed": CodeMeaning(
@@ -267,6 +283,14 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     "not-found": CodeMeaning("There is nothing at this address.", "See docs/api.md for the addresses.", 404),
     "method-not-allowed": CodeMeaning("The address does not take this method.", "See docs/api.md.", 405),
     "request-invalid": CodeMeaning("The request cannot be read.", "See docs/api.md.", 400),
+    "request-busy": CodeMeaning(
+        "Too many requests of this kind are being answered.", "Send it again in a second, and fewer at once.", 429
+    ),
+    "submission-unknown": CodeMeaning(
+        "The queue's storage did not say in time whether it took the manifest.",
+        "Send it again with the same Idempotency-Key, or look for it in the list of jobs.",
+        503,
+    ),
     "request-refused": CodeMeaning(
         "The request's Host or Origin is not this daemon's.",
         "Call it by localhost, 127.0.0.1 or its socket.",

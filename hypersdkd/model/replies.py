@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hypersdkd.model.event import Event
 from hypersdkd.model.guest import Guest
 from hypersdkd.model.job import JobState, JobSummary
 from hypersdkd.model.problem import Problem, ProblemError
@@ -72,6 +73,14 @@ class JobPage:
 
 
 @dataclass(frozen=True, slots=True)
+class EventPage:
+    """A page of a job's events, by time; ``cursor`` is empty on the last page."""
+
+    events: tuple[Event, ...] = ()
+    cursor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class JobDetail:
     """One job whole: its row, where its file is now, its attempts, and its error if it ended in one."""
 
@@ -114,13 +123,17 @@ class QueueEntry:
 
 @dataclass(frozen=True, slots=True)
 class QueueInspection:
-    """The drop directory as it is seen now, and how many files each directory holds."""
+    """The drop directory as it is seen now, and how many files each directory holds.
+
+    ``left_out`` counts, for each of the four lists, what is beyond the limit that was asked for.
+    """
 
     pending: tuple[QueueEntry, ...] = ()
     waiting: tuple[QueueEntry, ...] = ()
     ignored: tuple[QueueEntry, ...] = ()
     foreign: tuple[QueueEntry, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
         """The JSON shape."""
@@ -130,4 +143,5 @@ class QueueInspection:
             "ignored": [entry.as_dict() for entry in self.ignored],
             "foreign": [entry.as_dict() for entry in self.foreign],
             "counts": dict(self.counts),
+            "left_out": dict(self.left_out),
         }

@@ -38,22 +38,33 @@ class Ending:
             return self._error()
         return self._report() if self.mode == "manifest" else self._meta()
 
+    def so_far(self) -> dict[str, object]:
+        """How a job fares that has not ended."""
+        name = stem(self.id)
+        head = {"manifest": name, "job_id": name, "status": "processing", "completed_at": None}
+        return {**head, "original_name": self.original_name, **self._common()}
+
     def to_json(self) -> bytes:
         """The bytes of the sidecar: indentation of 2, ASCII, as the original writes them."""
         return json.dumps(self.record(), indent=2).encode("ascii")
 
     def _common(self) -> dict[str, object]:
+        return {**self._origin(), **self._work()}
+
+    def _origin(self) -> dict[str, object]:
+        """What lists need. It stands before all that may be long: whoever needs no more reads no further."""
         return {
             "id": self.id,
             "claimed_at": self.claimed_at,
-            "attempts": sum(_number(guest.get("attempts")) for guest in self.guests),
+            "attempts": max((_number(guest.get("attempts")) for guest in self.guests), default=0),
             "runs": self.runs,
+        }
+
+    def _work(self) -> dict[str, object]:
+        return {
             "stages": job_stages(self.guests),
             "artifacts": self._artifacts(),
-            "warnings": [
-                *(warning.as_dict() for warning in self.warnings),
-                *(warning for guest in self.guests for warning in _list(guest.get("warnings"))),
-            ],
+            "warnings": self._all_warnings(),
             "vms": list(self.guests),
         }
 
@@ -79,12 +90,25 @@ class Ending:
             "code": problem.code,
             "remedy": problem.remedy,
             "path": problem.path,
-            "problems": [item.as_dict() for item in self.problems or (problem,)],
             "stage": _failed_stage(failed),
             "vm": str(failed.get("vm", "")) if failed else "",
+            **self._origin(),
+            "problems": [item.as_dict() for item in self.problems or (problem,)],
             "log_tail": list(self.log_tail),
-            **self._common(),
+            **self._work(),
         }
+
+    def _all_warnings(self) -> list[object]:
+        """Those of the manifest, then those of the guests that are none of the manifest's."""
+        warnings: list[object] = [warning.as_dict() for warning in self.warnings]
+        seen = {(warning.code, warning.path, warning.message) for warning in self.warnings}
+        for guest in self.guests:
+            for warning in _list(guest.get("warnings")):
+                if isinstance(warning, Mapping):
+                    key = tuple(str(warning.get(part, "")) for part in ("code", "path", "message"))
+                    if key not in seen:
+                        warnings.append(warning)
+        return warnings
 
     def _artifacts(self) -> dict[str, object]:
         inputs = [path for guest in self.guests for path in _paths(guest, "input")]

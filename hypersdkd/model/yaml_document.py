@@ -7,6 +7,7 @@ number of values and characters are counted with every alias written out, althou
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -19,14 +20,19 @@ from hypersdkd.model.wording import shown
 #: Objects and lists inside each other at most; a manifest needs six.
 MAX_DEPTH: Final = 32
 
-#: Values of a document at most: 10,000 guests of 100 values each.
-MAX_VALUES: Final = 1_000_000
+#: Values of a YAML document at most, and its bytes: about what is read in a second, for reading holds the
+#: interpreter's lock. JSON, which is read far faster, may hold more.
+MAX_VALUES: Final = 250_000
+MAX_YAML_BYTES: Final = 2 * 1024 * 1024
 
 #: Characters that the values may have once all aliases are written out.
 MAX_CHARACTERS: Final = 10 * 1024 * 1024
 
 #: Characters of a number at most; Python itself refuses to write integers of over 4,300 digits.
 MAX_NUMBER_LENGTH: Final = 1000
+
+#: A line that libyaml may take for a directive. No manifest needs one, and the time for many grows with their square.
+_DIRECTIVE: Final = re.compile("(?:^|[\r\n\x85\u2028\u2029])\ufeff?%")
 
 _TAG: Final = "tag:yaml.org,2002:"
 
@@ -56,9 +62,9 @@ def too_deep() -> ProblemError:
     return fail("document-too-deep", f"The document nests deeper than {MAX_DEPTH} levels")
 
 
-def too_many_values() -> ProblemError:
+def too_many_values(limit: int) -> ProblemError:
     """The problem of a document with more values than any manifest needs."""
-    return fail("document-too-large", f"The document holds more than {MAX_VALUES} values")
+    return fail("document-too-large", f"The document holds more than {limit} values")
 
 
 def parse_yaml(text: str) -> object:
@@ -66,6 +72,13 @@ def parse_yaml(text: str) -> object:
 
     Raises ``ProblemError`` for anything that is not one document of plain values within the limits.
     """
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > MAX_YAML_BYTES:
+        raise fail("document-too-large", f"The YAML document has {size} bytes; {MAX_YAML_BYTES} are allowed")
+    directive = _DIRECTIVE.search(text)
+    if directive is not None:
+        where = f"line {len(text[: directive.end()].splitlines())}, column 1"
+        raise fail("document-syntax", f"A line begins with % at {where}; directives are not read", detail=where)
     try:
         loader = _LOADER(text)
         try:
@@ -160,7 +173,7 @@ class _Builder:
         if self._total.values > MAX_VALUES or self._total.characters > MAX_CHARACTERS:
             if aliased:
                 raise fail("document-aliases", "The aliases expand to more than a document may hold")
-            raise too_many_values()
+            raise too_many_values(MAX_VALUES)
 
     def _open(self, event: yaml.CollectionStartEvent) -> None:
         mapping = isinstance(event, yaml.MappingStartEvent)

@@ -104,7 +104,7 @@ class QueueView(Protocol):
         """Each file with its verdict: ``ready``, ``waiting``, ``ignored`` or ``foreign``; in claim order."""
 
     def counts(self) -> Mapping[str, int]:
-        """Files in ``to_be_processed processing processed failed`` (the last two: today)."""
+        """Jobs in ``to_be_processed processing processed failed``, and ``cancelled`` (the last three: today)."""
 
 
 class DropDirectory(Protocol):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from hypersdkd.model.event import Event
-from hypersdkd.model.replies import JobDetail, JobPage, JobQuery, QueueInspection, Receipt, Validation
+from hypersdkd.model.replies import EventPage, JobDetail, JobPage, JobQuery, QueueInspection, Receipt, Validation
 
 
 class Workflow(Protocol):
@@ -21,8 +20,8 @@ class Workflow(Protocol):
     async def job(self, job_id: str) -> JobDetail:
         """One job; ``job-unknown`` if there is none."""
 
-    async def events(self, job_id: str) -> Sequence[Event]:
-        """All events of all guests of a job, in order of time."""
+    async def events(self, job_id: str, limit: int = 1000, cursor: str = "") -> EventPage:
+        """A page of the events of all guests of a job, in order of time; of progress in a row only the last."""
 
     async def log(self, job_id: str, lines: int) -> Sequence[str]:
         """The last lines of a job's log."""
@@ -57,7 +56,7 @@ class Workflow(Protocol):
     async def resume(self) -> None:
         """Undo :meth:`pause`."""
 
-    async def queue(self) -> QueueInspection:
+    async def queue(self, limit: int = 1000) -> QueueInspection:
         """The drop directory, with reasons."""
 
     def ready(self) -> str:

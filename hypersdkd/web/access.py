@@ -104,6 +104,11 @@ def caller(request: web.Request) -> str:
     return request.remote or "unknown"
 
 
+def key_space(request: web.Request) -> str:
+    """Whose Idempotency-Keys a request speaks of: each user's by the unix socket are its own, by TCP all share."""
+    return caller(request) if by_unix_socket(request) else "tcp"
+
+
 def _socket(request: web.Request) -> socket.socket | None:
     transport = request.transport
     return transport.get_extra_info("socket") if transport else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import html
 import posixpath
@@ -14,13 +15,14 @@ from typing import Final
 from aiohttp import web
 
 from hypersdkd.spec.service import Workflow
-from hypersdkd.web.access import audit, guard, security_headers
+from hypersdkd.web.access import SECURITY_HEADERS, audit, guard, security_headers
+from hypersdkd.web.connections import Gate, heard
 from hypersdkd.web.endpoint import Answer, Endpoint
 from hypersdkd.web.endpoints import ENDPOINTS
 from hypersdkd.web.errors import Handler, errors
 from hypersdkd.web.openapi import PUBLISHED
 from hypersdkd.web.page import add_page
-from hypersdkd.web.request import BODY_LIMIT
+from hypersdkd.web.request import BODIES, BODY_LIMIT, Bodies
 from hypersdkd.web.sockets import BACKLOG, address_of, check_inherited, open_listeners
 
 #: Seconds that an idle connection is kept; nginx's default, above the poll interval of every client.
@@ -36,7 +38,8 @@ SHUTDOWN_SECONDS: Final = 5.0
 
 def make_app(workflow: Workflow, *, endpoints: Sequence[Endpoint] = ENDPOINTS) -> web.Application:
     """The application that answers for ``workflow``."""
-    app = web.Application(client_max_size=BODY_LIMIT, middlewares=[audit, errors, guard, _tidy_path])
+    app = web.Application(client_max_size=BODY_LIMIT, middlewares=[heard, audit, errors, guard, _tidy_path])
+    app[BODIES] = Bodies()
     app.on_response_prepare.append(security_headers)
     app[PUBLISHED] = tuple(endpoints)
     for endpoint in endpoints:
@@ -51,10 +54,13 @@ class Server:
 
     addresses: tuple[str, ...]
     runner: web.AppRunner
+    listening: tuple[asyncio.Server, ...]
     socket_file: tuple[Path, int] | None
 
     async def stop(self) -> None:
         """Answer what is running, then close; the unix socket's file goes unless another took its place."""
+        for server in self.listening:
+            server.close()
         await self.runner.cleanup()
         if self.socket_file is not None:
             path, inode = self.socket_file
@@ -77,21 +83,22 @@ async def serve(
     for listener in inherited:
         check_inherited(listener)
     listeners = [*inherited, *open_listeners(listen, socket_path)]
-    # auto_decompress: a small body must not become a large one. handle_signals: the daemon's own business.
-    runner = web.AppRunner(
-        app,
-        handle_signals=False,
-        access_log=None,
-        auto_decompress=False,
-        keepalive_timeout=KEEPALIVE_SECONDS,
-        lingering_time=LINGER_SECONDS,
-        shutdown_timeout=SHUTDOWN_SECONDS,
-    )
+    # handle_signals: the daemon's own business.
+    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
-    for listener in listeners:
-        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+    assert runner.server is not None
+    # auto_decompress: a small body must not become a large one.
+    options = {
+        "access_log": None,
+        "auto_decompress": False,
+        "keepalive_timeout": KEEPALIVE_SECONDS,
+        "lingering_time": LINGER_SECONDS,
+    }
+    loop = asyncio.get_running_loop()
+    gates = [(listener, Gate(runner.server, SECURITY_HEADERS, options)) for listener in listeners]
+    listening = [await loop.create_server(gate, sock=listener, backlog=BACKLOG) for listener, gate in gates]
     socket_file = (socket_path, socket_path.lstat().st_ino) if socket_path is not None else None
-    return Server(tuple(address_of(listener) for listener in listeners), runner, socket_file)
+    return Server(tuple(address_of(listener) for listener in listeners), runner, tuple(listening), socket_file)
 
 
 def _bind(answer: Answer, workflow: Workflow) -> Handler:

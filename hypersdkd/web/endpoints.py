@@ -6,16 +6,21 @@ from typing import Final
 
 from hypersdkd.web import jobs, manifests, openapi, state
 from hypersdkd.web.endpoint import Endpoint, Parameter
-from hypersdkd.web.request import LOG_LIMIT, LOG_LINES, PAGE_LIMIT, STATUS_WORDS, TEXT_LIMIT
+from hypersdkd.web.request import LOG_LIMIT, LOG_LINES, PAGE_LIMIT, PAGE_ROWS, STATUS_WORDS, TEXT_LIMIT
 
 _IF_NONE_MATCH: Final = Parameter("If-None-Match", "header", "The ETag of a reply that is at hand", {"type": "string"})
+
+_LIMIT: Final = Parameter(
+    "limit", "query", "Rows at most", {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT, "default": PAGE_ROWS}
+)
+_CURSOR: Final = Parameter("cursor", "query", "What the page before gave", {"type": "string", "maxLength": TEXT_LIMIT})
 
 _FILTERS: Final = (
     Parameter("status", "query", "Jobs in this state; without it processing", {"enum": list(STATUS_WORDS)}),
     Parameter("q", "query", "A part of the name, in any case", {"type": "string", "maxLength": TEXT_LIMIT}),
     Parameter("date", "query", "Jobs that ended on this local day", {"type": "string", "format": "date"}),
-    Parameter("limit", "query", "Rows at most", {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT}),
-    Parameter("cursor", "query", "What the page before gave", {"type": "string", "maxLength": TEXT_LIMIT}),
+    _LIMIT,
+    _CURSOR,
     _IF_NONE_MATCH,
 )
 
@@ -38,8 +43,9 @@ _SUBMIT: Final = (
     ),
 )
 
-#: What can be wrong with any document.
+#: What can be wrong with any document, or with the time that it comes at.
 _DOCUMENT: Final = (
+    "request-busy",
     "document-syntax",
     "document-shape",
     "document-too-large",
@@ -61,6 +67,8 @@ _MANIFEST: Final = (
     "name-invalid",
     "queue-unusable",
     "plugin-failed",
+    "rules-unavailable",
+    "submission-unknown",
 )
 
 #: What can keep a source from being looked at.
@@ -76,7 +84,9 @@ _SOURCE: Final = (
 )
 
 _UNKNOWN: Final = ("job-unknown",)
-_CHANGE: Final = ("job-unknown", "job-state")
+_STATE: Final = ("job-unknown", "job-state")
+_CHANGE: Final = (*_STATE, "queue-unusable")
+_STORED: Final = ("queue-unusable",)
 _TEXT_TOO: Final = ("application/json", "text/plain")
 _JOB: Final = "/api/workflow/jobs/{id}"
 _MANIFESTS: Final = "/api/workflow/manifest"
@@ -100,7 +110,15 @@ ENDPOINTS: Final = (
         parameters=(_IF_NONE_MATCH,),
     ),
     Endpoint("GET", _JOB, "One job whole", jobs.job, "JobDetail", errors=_UNKNOWN),
-    Endpoint("GET", f"{_JOB}/events", "A job's journal", jobs.job_events, "Events", errors=_UNKNOWN),
+    Endpoint(
+        "GET",
+        f"{_JOB}/events",
+        "A job's journal",
+        jobs.job_events,
+        "Events",
+        parameters=(_LIMIT, _CURSOR),
+        errors=_UNKNOWN,
+    ),
     Endpoint(
         "GET",
         f"{_JOB}/log",
@@ -111,7 +129,7 @@ ENDPOINTS: Final = (
         errors=_UNKNOWN,
         media_types=_TEXT_TOO,
     ),
-    Endpoint("GET", f"{_JOB}/report", "A job's report", jobs.job_report, "Report", errors=(*_CHANGE, "not-found")),
+    Endpoint("GET", f"{_JOB}/report", "A job's report", jobs.job_report, "Report", errors=(*_STATE, "not-found")),
     Endpoint("POST", f"{_JOB}/cancel", "End a job", jobs.cancel_job, "JobAccepted", 202, errors=_CHANGE),
     Endpoint(
         "POST",
@@ -129,7 +147,7 @@ ENDPOINTS: Final = (
         manifests.validate_manifest,
         "Validation",
         body="Manifest",
-        errors=_DOCUMENT,
+        errors=(*_DOCUMENT, "rules-unavailable"),
         refusal="ManifestError",
     ),
     Endpoint(
@@ -159,10 +177,11 @@ ENDPOINTS: Final = (
         "The drop directory, with reasons",
         state.queue,
         "Queue",
+        parameters=(_LIMIT,),
         errors=("plugin-failed",),
     ),
-    Endpoint("POST", "/api/workflow/pause", "Start nothing more", state.pause, "Paused", 202),
-    Endpoint("POST", "/api/workflow/resume", "Go on after a pause", state.resume, "Paused", 202),
+    Endpoint("POST", "/api/workflow/pause", "Start nothing more", state.pause, "Paused", 202, errors=_STORED),
+    Endpoint("POST", "/api/workflow/resume", "Go on after a pause", state.resume, "Paused", 202, errors=_STORED),
     Endpoint("GET", "/healthz", "Whether the daemon lives", state.healthy, "Probe"),
     Endpoint("GET", "/readyz", "Whether the daemon takes work", state.ready, "Probe", errors=("not-ready",)),
     Endpoint("GET", "/api/openapi.json", "The API as an OpenAPI document", openapi.openapi, "OpenAPI"),

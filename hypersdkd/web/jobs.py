@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from hypersdkd.model.job import JobState
 from hypersdkd.model.replies import JobQuery
 from hypersdkd.spec.service import Workflow
 from hypersdkd.web.conditional import has_it, not_modified, tagged
-from hypersdkd.web.errors import json_reply
-from hypersdkd.web.request import PAGE_LIMIT, job_id, job_query, log_lines
+from hypersdkd.web.errors import json_reply, large_reply
+from hypersdkd.web.request import PAGE_LIMIT, events_query, job_id, job_query, log_lines
 
 
 async def jobs(workflow: Workflow, request: web.Request) -> web.Response:
     """A page of jobs, filtered by the query; 304 for a client that has it."""
-    return await _answer(workflow, request, job_query(request))
+    return await _page(workflow, request, job_query(request))
 
 
 async def active_jobs(workflow: Workflow, request: web.Request) -> web.Response:
     """The jobs that run now; the query does not matter."""
     states = frozenset({JobState.PROCESSING})
-    return await _answer(workflow, request, JobQuery(states=states, limit=PAGE_LIMIT))
+    return await _page(workflow, request, JobQuery(states=states, limit=PAGE_LIMIT))
 
 
 async def job(workflow: Workflow, request: web.Request) -> web.Response:
     """One job whole."""
-    return json_reply((await workflow.job(job_id(request))).as_dict())
+    return await large_reply((await workflow.job(job_id(request))).as_dict)
 
 
 async def job_events(workflow: Workflow, request: web.Request) -> web.Response:
-    """The journal of a job, all guests together."""
-    events = await workflow.events(job_id(request))
-    return json_reply({"events": [event.as_dict() for event in events]})
+    """A page of the journal of a job, all guests together."""
+    page = await workflow.events(job_id(request), *events_query(request))
+    return await large_reply(lambda: {"events": [event.as_dict() for event in page.events], "cursor": page.cursor})
 
 
 async def job_log(workflow: Workflow, request: web.Request) -> web.Response:
@@ -40,12 +42,13 @@ async def job_log(workflow: Workflow, request: web.Request) -> web.Response:
     if request.headers.get("Accept", "").partition(";")[0].strip().lower() == "text/plain":
         text = "".join(f"{line}\n" for line in lines)
         return web.Response(body=text.encode("utf-8", "replace"), content_type="text/plain", charset="utf-8")
-    return json_reply({"lines": list(lines)})
+    return await large_reply(lambda: {"lines": list(lines)})
 
 
 async def job_report(workflow: Workflow, request: web.Request) -> web.Response:
     """The report of a job, or of what is done so far."""
-    return json_reply(await workflow.report(job_id(request)))
+    report = await workflow.report(job_id(request))
+    return await large_reply(lambda: report)
 
 
 async def cancel_job(workflow: Workflow, request: web.Request) -> web.Response:
@@ -62,10 +65,13 @@ async def retry_job(workflow: Workflow, request: web.Request) -> web.Response:
     return json_reply({"success": True, "job_id": name}, status=202)
 
 
-async def _answer(workflow: Workflow, request: web.Request, query: JobQuery) -> web.Response:
+async def _page(workflow: Workflow, request: web.Request, query: JobQuery) -> web.Response:
     tag = workflow.revision(query)  # before the page is made: what changes meanwhile has another tag
     if has_it(request, tag):
         return not_modified(tag)
     page = await workflow.jobs(query)
-    rows = [summary.as_dict() for summary in page.jobs]
-    return tagged(json_reply({"jobs": rows, "total": page.total, "cursor": page.cursor}), tag)
+
+    def data() -> Mapping[str, object]:
+        return {"jobs": [summary.as_dict() for summary in page.jobs], "total": page.total, "cursor": page.cursor}
+
+    return tagged(await large_reply(data), tag)

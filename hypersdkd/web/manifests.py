@@ -11,7 +11,8 @@ from hypersdkd.model.manifest import json_schema, submit_phrase
 from hypersdkd.model.problem import Problem, ProblemError
 from hypersdkd.model.replies import ManifestInvalidError
 from hypersdkd.spec.service import Workflow
-from hypersdkd.web.errors import json_reply, problem_reply
+from hypersdkd.web.access import key_space
+from hypersdkd.web.errors import json_reply, problem_reply, retry_later
 from hypersdkd.web.request import idempotency_key, manifest_request, read_body
 
 #: What the Go API puts before a failure that is not the manifest's.
@@ -23,6 +24,8 @@ async def validate_manifest(workflow: Workflow, request: web.Request) -> web.Res
     try:
         validation = await workflow.validate(await read_body(request))
     except ProblemError as error:
+        if error.retry_after is not None:
+            raise  # nothing was judged: the reply must not say that it is not valid
         return _refusal(error.problem.message, (error.problem,))
     if not validation.parsed:
         return _refusal(submit_phrase(validation.problems[0]), validation.problems)
@@ -41,14 +44,15 @@ async def submit_manifest(workflow: Workflow, request: web.Request) -> web.Respo
     try:
         body = await read_body(request)
         key = idempotency_key(request)
+        key = key and f"{key_space(request)} {key}"
     except ProblemError as error:
-        return _refusal(error.problem.message, (error.problem,))
+        return retry_later(_refusal(error.problem.message, (error.problem,)), error)
     try:
         receipt = await workflow.submit(body, idempotency_key=key, default_name=request.query.get("name", ""))
     except ManifestInvalidError as error:
         return _refusal(submit_phrase(error.problem), error.validation.problems)
     except ProblemError as error:
-        return _refusal(NOT_SUBMITTED + error.problem.message, (error.problem,))
+        return retry_later(_refusal(NOT_SUBMITTED + error.problem.message, (error.problem,)), error)
     return json_reply({"success": True, "manifest_path": receipt.manifest_path, "job_id": receipt.job_id})
 
 

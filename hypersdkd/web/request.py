@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -14,7 +15,7 @@ from aiohttp import web
 from hypersdkd.model.document import parse_document
 from hypersdkd.model.guest import OUTPUT_FORMATS
 from hypersdkd.model.job import JobState
-from hypersdkd.model.problem import fail
+from hypersdkd.model.problem import Problem, ProblemError, fail
 from hypersdkd.model.replies import JobQuery
 
 #: Largest body in bytes: the limit of the Go API, and of a manifest.
@@ -23,8 +24,13 @@ BODY_LIMIT: Final = 10 * 1024 * 1024
 #: Seconds within which a body must have arrived: 10 MiB at 170 KiB/s.
 BODY_SECONDS: Final = 60.0
 
-#: Rows a page of jobs may hold.
+#: Bodies above this many bytes, or of unknown length, that are read at once: they bound what bodies take of memory.
+LARGE_BODY: Final = 64 << 10
+LARGE_BODIES: Final = 4
+
+#: Rows a page may hold, and how many it holds when nothing is said.
 PAGE_LIMIT: Final = 10_000
+PAGE_ROWS: Final = JobQuery().limit
 
 #: Lines of a log that may be asked for, and how many are sent when nothing is said.
 LOG_LIMIT: Final = 100_000
@@ -46,6 +52,30 @@ _REQUEST_TYPES: Final[Mapping[str, type]] = {"source_path": str, "output_format"
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
+class Bodies:
+    """Counts the large bodies that are being read."""
+
+    def __init__(self) -> None:
+        self._reading = 0
+
+    @contextmanager
+    def room_for(self, length: int | None) -> Iterator[None]:
+        """While a body of ``length`` bytes (``None``: not known) is read. Raises ``request-busy``."""
+        large = length is None or length > LARGE_BODY
+        if large and self._reading >= LARGE_BODIES:
+            problem = Problem("request-busy", f"{LARGE_BODIES} large bodies are being read already")
+            raise ProblemError(problem, retry_after=1.0)
+        self._reading += large
+        try:
+            yield
+        finally:
+            self._reading -= large
+
+
+#: Where an application keeps its count.
+BODIES: Final = web.AppKey("bodies", Bodies)
+
+
 def job_id(request: web.Request) -> str:
     """The job that the path names. ``job-unknown`` for a text that no file name can be."""
     text = request.match_info["id"]
@@ -63,9 +93,19 @@ def job_query(request: web.Request) -> JobQuery:
         states=STATUS_WORDS[word],
         q=_text(request, "q"),
         date=_date(request),
-        limit=_number(request, "limit", default=JobQuery().limit, highest=PAGE_LIMIT),
+        limit=_number(request, "limit", default=PAGE_ROWS, highest=PAGE_LIMIT),
         cursor=_text(request, "cursor"),
     )
+
+
+def queue_limit(request: web.Request) -> int:
+    """How many entries of each list of the queue are wanted: ``?limit=N``."""
+    return _number(request, "limit", default=PAGE_ROWS, highest=PAGE_LIMIT)
+
+
+def events_query(request: web.Request) -> tuple[int, str]:
+    """How many events are wanted, and after which: ``?limit=N&cursor=C``."""
+    return _number(request, "limit", default=PAGE_ROWS, highest=PAGE_LIMIT), _text(request, "cursor")
 
 
 def log_lines(request: web.Request) -> int:
@@ -112,7 +152,7 @@ def manifest_request(text: bytes) -> ManifestRequest:
 async def read_body(request: web.Request) -> bytes:
     """The whole body, as sent. It is never decompressed: a small body must not become a large one.
 
-    Raises ``request-invalid`` for an encoded or slow body and ``document-too-large`` above 10 MiB.
+    Raises ``request-invalid`` for an encoded or slow body, ``document-too-large`` above 10 MiB, and ``request-busy``.
     """
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
         raise fail(
@@ -124,8 +164,9 @@ async def read_body(request: web.Request) -> bytes:
     if (request.content_length or 0) > BODY_LIMIT:
         raise too_large
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await request.read()
+        with request.app[BODIES].room_for(request.content_length):
+            async with asyncio.timeout(BODY_SECONDS):
+                return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise too_large from None
     except TimeoutError:

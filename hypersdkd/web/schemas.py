@@ -164,7 +164,7 @@ _SCHEMAS: Final[Mapping[str, Schema]] = {
             "problem": {"anyOf": [_ref("Problem"), {"type": "null"}]},
         }
     ),
-    "Events": _object({"events": _list(_ref("Event"))}),
+    "Events": _object({"events": _list(_ref("Event")), "cursor": _text("Empty on the last page")}),
     "Event": _object(
         {"seq": _whole(), "time": _TIME, "vm": _text(), "stage": _text(), "type": _text("docs/events.md lists them")}
     ),
@@ -204,7 +204,8 @@ _SCHEMAS: Final[Mapping[str, Schema]] = {
             "waiting": _list(_ref("QueueEntry")),
             "ignored": _list(_ref("QueueEntry")),
             "foreign": _list(_ref("QueueEntry")),
-            "counts": {"type": "object", "additionalProperties": _whole("Files")},
+            "counts": {"type": "object", "additionalProperties": _whole("Jobs")},
+            "left_out": {"type": "object", "additionalProperties": _whole("Entries beyond the limit")},
         }
     ),
     "QueueEntry": _object({"name": _text(), "reason": _text(), "size": _whole(), "since": _TIME}),

@@ -9,7 +9,8 @@ from aiohttp import web
 from hypersdkd.model.problem import fail
 from hypersdkd.spec.service import Workflow
 from hypersdkd.web.conditional import has_it, not_modified, tag_of, tagged
-from hypersdkd.web.errors import json_reply
+from hypersdkd.web.errors import json_reply, large_reply
+from hypersdkd.web.request import queue_limit
 
 #: Fields of the status whose change is no news.
 _ALWAYS_NEW: Final = frozenset({"uptime_seconds", "disk"})
@@ -24,7 +25,7 @@ async def status(workflow: Workflow, request: web.Request) -> web.Response:
 
 async def queue(workflow: Workflow, request: web.Request) -> web.Response:
     """The drop directory as it is seen now."""
-    return json_reply((await workflow.queue()).as_dict())
+    return await large_reply((await workflow.queue(queue_limit(request))).as_dict)
 
 
 async def pause(workflow: Workflow, request: web.Request) -> web.Response:

@@ -7,23 +7,35 @@ import io
 import pytest
 
 from hypersdkd.cli.drawing import draw_table
+from hypersdkd.cli.workflow import _CONCESSIONS
 
-HEADINGS = ("ID", "Name", "Stage", "Status", "Progress", "Elapsed")
-ROW = ["manifest-20261125-013447.json", "manifest-20261125-013447", "CONVERT", "processing", "42%", "1m 30s"]
+HEADINGS = ("ID", "Name", "Stage", "Status", "Progress", "Elapsed", "Reason")
+ROW = ["manifest-20261125-013447.json", "manifest-20261125-013447", "CONVERT", "processing", "42%", "1m 30s", "y" * 99]
 
 
-@pytest.mark.parametrize(("width", "name"), [(40, False), (60, False), (80, False), (120, True)])
-def test_it_fits_and_gives_up_the_spare_column_first(monkeypatch: pytest.MonkeyPatch, width: int, name: bool) -> None:
+@pytest.mark.parametrize(
+    ("width", "shown", "id_"),
+    [
+        (40, {"ID", "Status", "Progress"}, "manifest-20…"),
+        (80, {"ID", "Stage", "Status", "Progress", "Elapsed"}, ROW[0]),
+        (120, set(HEADINGS) - {"Name"}, ROW[0]),
+        (300, set(HEADINGS), ROW[0]),
+    ],
+)
+def test_a_list_fits_in_lines_of_one_row_each(
+    monkeypatch: pytest.MonkeyPatch, width: int, shown: set[str], id_: str
+) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     out = io.StringIO()
-    draw_table(out, HEADINGS, [ROW], colour=False, spare="Name")
-    lines = out.getvalue().splitlines()
-    assert max(map(len, lines)) <= width
-    assert ("Name" in lines[1]) == name
-    assert ("processing" in out.getvalue()) == (width >= 60)
-    body = lines[next(index for index, line in enumerate(lines) if line.startswith("├")) + 1 : -1]
-    first = "".join(line.split("│")[1].strip() for line in body)
-    assert first == ROW[0]
+    draw_table(out, HEADINGS, [ROW], _CONCESSIONS, colour=False)
+    _, heading, _, row, _ = out.getvalue().splitlines()
+    assert len(heading) == len(row) <= width
+    assert set(heading.strip("│").replace("│", " ").split()) == shown
+    cells = [cell.strip() for cell in row.strip("│").split("│")]
+    assert cells[0] == id_
+    assert {"processing", "42%"} <= set(cells)
+    if "Reason" in shown:
+        assert cells[-1].startswith("y" * 23)
 
 
 def test_without_rows() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_a_source_that_is_here_is_looked_at(run: Run, elsewhere: Path, name: str
     make_image(name, form)
     result = run("manifest", "generate", name, ".", "--json")
     written = json.loads(Path(json.loads(result.out)["manifest_path"]).read_bytes())
-    assert (result.status, result.err) == (0, "")
+    assert (result.status, "will refuse" in result.err) == (0, source_type in {"vhd", "vhdx", "ami"})
     assert written["pipeline"]["load"] == {"source_type": source_type, "source_path": str(elsewhere / name)}
     assert not written["pipeline"]["inspect"]["enabled"]
     assert not written["pipeline"]["fix"]["fstab"]["enabled"]
@@ -108,9 +109,32 @@ def test_names_that_cannot_be_written(run: Run, elsewhere: Path, source: str) ->
     assert list(elsewhere.iterdir()) == []
 
 
-def test_a_fifo_is_not_waited_for(run: Run) -> None:
-    os.mkfifo("a.vmdk")
-    assert run("manifest", "generate", "a.vmdk", ".").status == 0
+@pytest.mark.parametrize(("make", "kind"), [(os.mkfifo, "not a regular file"), (os.mkdir, "a directory")])
+def test_a_source_that_is_no_file_is_an_error(run: Run, make: Callable[[str], None], kind: str) -> None:
+    make("a.vmdk")
+    result = run("manifest", "generate", "a.vmdk", ".")
+    assert (result.status, os.listdir()) == (1, ["a.vmdk"])
+    assert f"a.vmdk is {kind}" in result.err
+
+
+@pytest.mark.parametrize(
+    ("options", "reason", "remedy"),
+    [
+        (["-f", "vmdk", "-o", "subformat=monolithicFlat"], "not one self-contained", "self-contained image first"),
+        (["-f", "vmdk", "-o", "subformat=twoGbMaxExtentSparse"], "not one self-contained", "self-contained image"),
+        (["-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2"], "backing", "Flatten the image first"),
+    ],
+)
+def test_a_source_that_load_will_refuse_is_written_with_a_warning(
+    run: Run, options: list[str], reason: str, remedy: str
+) -> None:
+    make_image("base.qcow2", "qcow2")
+    subprocess.run(["qemu-img", "create", "-q", *options, "a.img", "1M"], check=True)
+    result = run("manifest", "generate", "a.img", ".")
+    assert (result.status, Path("a-manifest.json").is_file()) == (0, True)
+    (warning,) = [line for line in result.err.splitlines() if line.startswith("WARNING")]
+    assert reason in warning
+    assert remedy in warning
 
 
 @pytest.mark.parametrize("words", [[], ["a.vmdk"], ["a.vmdk", ".", "more"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -26,7 +27,8 @@ def start(*words: str, **options: object) -> subprocess.Popen[str]:
 def test_version_and_help(run: Run) -> None:
     assert run("--version").out == "hyperctl 0.1.0\n"
     assert run("-version").status == 0
-    assert "Exit status" in run("--help").out
+    for word in ("Exit status", "HYPERSDKD_URL", "-op list", "-daemon URL"):
+        assert word in run("--help").out
     assert "usage: hyperctl workflow list" in run("workflow", "list", "-h").out
     assert "generate" in run("manifest", "--help").out
 
@@ -39,6 +41,17 @@ def test_an_error_is_short_unless_more_is_asked_for(run: Run) -> None:
     short, long = run("bogus"), run("-v", "bogus")
     assert len(short.err.splitlines()) == 2
     assert "code: usage" in long.err
+
+
+@pytest.mark.parametrize("option", ["--json", "-json"])
+def test_an_error_is_an_object_too_with_json(run: Run, option: str) -> None:
+    for words, code, status in ((("pause",), "daemon-unreachable", 3), (("bogus",), "usage", 2)):
+        result = run(*words, option)
+        error = json.loads(result.out)["error"]
+        assert (result.status, error["code"]) == (status, code)
+        assert set(error) == {"code", "message", "remedy", "path", "detail"}
+        assert f"ERROR  {error['message']}" in result.err
+    assert run("job", "show", "--", option).out == ""
 
 
 def test_the_start_imports_little() -> None:

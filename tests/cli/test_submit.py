@@ -38,7 +38,8 @@ def test_it_prints_where_the_job_is(run: Run, workflow: RealRules, good: str) ->
     assert result.status == 0
     assert result.out.startswith("Job ID: web01.json\nLocation: /q/to_be_processed/web01.json\n")
     document = json.loads(run("manifest", "submit", good, "--json").out)
-    assert document == {"success": True, "job_id": "web01.json", "manifest_path": "/q/to_be_processed/web01.json"}
+    path = "/q/to_be_processed/web01.json"
+    assert document == {"success": True, "job_id": "web01.json", "manifest_path": path, "file": good}
 
 
 def test_a_refused_manifest_does_not_hold_up_the_others(run: Run, workflow: RealRules) -> None:
@@ -51,7 +52,12 @@ def test_a_refused_manifest_does_not_hold_up_the_others(run: Run, workflow: Real
     assert "  d/a.json:1:1: version is required" in result.out
     assert "d/c.yaml: Invalid JSON" in result.err
     files = json.loads(run("manifest", "submit", "d", "--json").out)["files"]
-    assert [each["success"] for each in files] == [False, True, False]
+    assert [(each["file"], each["success"]) for each in files] == [
+        ("d/a.json", False),
+        ("d/b.json", True),
+        ("d/c.yaml", False),
+    ]
+    assert "Job ID: web01.json (of d/b.json)" in result.out
 
 
 def test_standard_input(run: Run, workflow: RealRules, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +102,7 @@ def test_wait_shows_progress_and_the_outcome(
     result = run("manifest", "submit", good, "--wait")
     assert result.status == 0
     lines = [line for line in result.out.splitlines() if line.startswith("web01.json")]
-    assert lines == [f"web01.json  web01  convert{end}" for end in ("", "  10%", "  100%")]
+    assert lines == [f"web01.json  web01  {end}" for end in ("convert", "convert  10%", "completed")]
     assert "web01.json completed" in result.err
 
 

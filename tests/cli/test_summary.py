@@ -6,6 +6,7 @@ import io
 import json
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +28,27 @@ def test_summaries(run: Run) -> None:
         Path("m.json").write_text(json.dumps(document))
         result = run("manifest", "validate", "m.json")
         assert (result.status, shown in result.out) == (0, True)
+
+
+OFF = {"INSPECT": "false", "FIX": "false", "VALIDATE": "true"}
+
+
+@pytest.mark.parametrize(
+    ("stages", "shown"),
+    [
+        ({}, OFF),
+        ({"validate": None, "fix": {}}, OFF),
+        ({"validate": {}, "inspect": {}, "fix": {"grub": {}}}, dict.fromkeys(OFF, "true")),
+        ({"validate": {"enabled": False}, "inspect": {"enabled": False}}, dict.fromkeys(OFF, "false")),
+        ({"fix": {"enabled": False, "fstab": {"enabled": True}}}, OFF),
+        ({"fix": {"fstab": {"enabled": False}, "network": {"enabled": True}}}, {**OFF, "FIX": "true"}),
+    ],
+)
+def test_a_stage_is_shown_as_it_will_run(stages: dict[str, object], shown: dict[str, str]) -> None:
+    terminal = Terminal(io.StringIO(), io.StringIO(), {})
+    show_summary(terminal, {"pipeline": stages})
+    rows = dict(line.split() for line in terminal.out.getvalue().splitlines() if line.split()[0] in OFF)
+    assert rows == shown
 
 
 KEYS = ("batch", "vms", "disks", "manifest_version", "pipeline", "load", "convert", "inspect", "fix", "fstab", "name")

@@ -106,6 +106,14 @@ def test_a_problem_is_two_lines_unless_more_is_asked_for() -> None:
     problem = Problem("tool-failed", "bad\x1b[0m", detail="one\ntwo\x07", remedy="mend it", path="a.b")
     terminal.problem(problem)
     assert isinstance(terminal.err, io.StringIO)
-    assert terminal.err.getvalue() == "ERROR  bad\n  remedy: mend it\n"
+    assert terminal.err.getvalue() == "ERROR  bad\n  remedy: mend it (-v shows the detail)\n"
     terminal.problem(problem, verbose=True)
     assert terminal.err.getvalue().endswith("  code: tool-failed\n  path: a.b\n  one\n  two\n")
+
+
+def test_a_problem_without_detail_and_path_has_no_lines_for_them() -> None:
+    terminal = piped()
+    terminal.problem(Problem("usage", "bad", remedy="mend it"))
+    terminal.problem(Problem("usage", "bad", remedy="mend it"), verbose=True)
+    assert isinstance(terminal.err, io.StringIO)
+    assert terminal.err.getvalue() == "ERROR  bad\n  remedy: mend it\n" * 2 + "  code: usage\n"

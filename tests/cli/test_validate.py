@@ -90,7 +90,7 @@ def test_an_error_of_the_daemon_is_no_verdict(run: Run, workflow: RealRules) -> 
     Path("good.json").write_text(json.dumps(GOOD))
     workflow.error = RuntimeError("bug")
     result = run("manifest", "validate", "good.json", "--json")
-    assert (result.status, result.out) == (1, "")
+    assert (result.status, json.loads(result.out)["error"]["code"]) == (1, "internal")
 
 
 def test_hostile_text_is_shown_harmless_and_short(run: Run) -> None:

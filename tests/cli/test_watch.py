@@ -55,6 +55,11 @@ def test_an_error_of_the_daemon_ends_it(run: Run, workflow: RealRules) -> None:
     assert run("workflow", "watch", *LOOKS, "5").status == 1
 
 
+def test_a_configuration_is_complained_of_once(run: Run, elsewhere: Path) -> None:
+    (elsewhere / "c.yaml").write_text("mode: floppy\n")
+    assert run("workflow", "watch", "--config", "c.yaml", *LOOKS, "3").err.count("WARNING") == 1
+
+
 @pytest.mark.parametrize("wrong", [("--interval", "0"), ("--interval", "nan"), ("--count", "-1")])
 def test_numbers_that_make_no_sense(run: Run, wrong: tuple[str, str]) -> None:
     assert run("workflow", "watch", *wrong).status == 2

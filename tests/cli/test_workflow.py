@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from hypersdkd.model.job import JobState
 from hypersdkd.model.problem import fail
+from hypersdkd.model.replies import JobQuery
 from tests.cli.conftest import Canned, RealRules, Run
 
 
@@ -122,8 +124,11 @@ def test_without_a_daemon_the_directories_are_read(run: Run, elsewhere: Path) ->
 def test_both_queues_without_a_daemon(run: Run, elsewhere: Path) -> None:
     fill(elsewhere / "manifest-workflow")
     fill(elsewhere / "workflow")
-    assert run("workflow", "status").out.count("Queue: 2") == 2
-    assert json.loads(run("workflow", "queue", "--json").out)["counts"]["to_be_processed"] == 4
+    (elsewhere / "workflow/to_be_processed/disk.vmdk").write_text("")
+    (elsewhere / "manifest-workflow/to_be_processed/disk.vmdk").write_text("")
+    status = run("workflow", "status").out
+    assert [line.split()[1] for line in status.splitlines() if "Queue: " in line] == ["2", "1"]
+    assert json.loads(run("workflow", "queue", "--json").out)["counts"]["to_be_processed"] == 3
     assert json.loads(run("workflow", "status", "--json").out)["queue_depth"] == 2
 
 
@@ -135,7 +140,7 @@ def test_status_as_json_without_a_daemon_and_queues(run: Run) -> None:
 def test_a_directory_is_read_without_asking_the_daemon(run: Run, workflow: RealRules, elsewhere: Path) -> None:
     fill(elsewhere / "other")
     counts = json.loads(run("workflow", "queue", "-dir", str(elsewhere / "other"), "-json").out)["counts"]
-    assert counts == {"to_be_processed": 2, "processing": 1, "processed": 1, "failed": 1}
+    assert counts == {"to_be_processed": 2, "processing": 1, "processed": 1, "failed": 1, "cancelled": 0}
     assert workflow.calls == []
 
 
@@ -149,5 +154,97 @@ def test_any_workflow_command_reads_a_directory(run: Run, workflow: RealRules, e
 
 def test_the_configured_queue_is_read(run: Run, elsewhere: Path) -> None:
     fill(elsewhere / "mine")
-    (elsewhere / "c.yaml").write_text(f"workflow: {{base_dir: {elsewhere}/mine}}\n")
-    assert json.loads(run("workflow", "status", "--json", "--config", "c.yaml").out)["queue_depth"] == 2
+    (elsewhere / "mine/to_be_processed/disk.vmdk").write_text("")
+    for mode, depth in (("mode: manifest", 2), ("mode: disk", 1), ("", 1)):
+        (elsewhere / "c.yaml").write_text(f"{mode}\nworkflow: {{base_dir: {elsewhere}/mine}}\n")
+        status = json.loads(run("workflow", "status", "--json", "--config", "c.yaml").out)
+        assert (status["mode"], status["queue_depth"]) == (mode.removeprefix("mode: ") or "disk", depth)
+        for action in ("queue", "list"):
+            assert run("workflow", action, "--config", "c.yaml").out.count("disk.vmdk") == (
+                1 if action == "list" and status["mode"] == "disk" else 0
+            )
+
+
+@pytest.mark.parametrize("action", ["status", "list", "queue", "watch"])
+def test_a_configuration_that_no_daemon_would_take_is_said(run: Run, elsewhere: Path, action: str) -> None:
+    (elsewhere / "c.yaml").write_text("mode: floppy\n")
+    result = run("workflow", action, "--config", "c.yaml", *(("--count", "1") if action == "watch" else ()))
+    assert result.status == 0
+    assert "The configuration is passed over: mode: " in result.err
+
+
+@pytest.mark.parametrize("action", ["status", "list", "queue", "watch"])
+def test_a_directory_that_is_not_there(run: Run, workflow: RealRules, action: str) -> None:
+    result = run("workflow", action, "-dir", "none", *(("--count", "1") if action == "watch" else ()))
+    assert result.status == 0
+    assert "WARNING  The directory none does not exist" in result.err
+    assert workflow.calls == []
+
+
+def test_a_directory_of_any_name_counts_both_kinds(run: Run, elsewhere: Path) -> None:
+    fill(elsewhere / "q")
+    (elsewhere / "q/to_be_processed/disk.vmdk").write_text("")
+    result = run("workflow", "status", "-dir", "q")
+    assert "INFO  Found workflow: q" in result.out
+    assert "Queue: 3" in result.out
+
+
+def test_list_is_filtered(run: Run, workflow: RealRules, elsewhere: Path) -> None:
+    options = ("--status", "failed", "--date", "2026-01-02", "--name", "ba", "--limit", "5")
+    assert run("workflow", "list", *options).status == 0
+    wanted = JobQuery(states=frozenset({JobState.FAILED}), q="ba", date="2026-01-02", limit=5)
+    assert workflow.calls == [("jobs", wanted)]
+    fill(elsewhere / "q")
+    for given, found in (
+        (("--status", "active"), ["red.json"]),
+        (("--status", "pending", "--name", "A."), ["a.json"]),
+        (("--date", time.strftime("%Y-%m-%d")), ["d.json", "e.json"]),
+        (("--date", "2020-02-29"), []),
+        (("--status", "failed", "--limit", "1"), ["e.json"]),
+    ):
+        page = json.loads(run("workflow", "list", "-dir", "q", "--json", *given).out)
+        assert [job["id"].removeprefix("\x1b[31m") for job in page["jobs"]] == found
+    page = json.loads(run("workflow", "list", "-dir", "q", "--json", "--limit", "2").out)
+    assert (len(page["jobs"]), page["total"]) == (2, 5)
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--status", "bogus"), ("--date", "../x"), ("--date", "20260102"), ("--limit", "0"), ("--limit", "10001")]
+)
+def test_filters_that_make_no_sense(run: Run, wrong: tuple[str, str]) -> None:
+    assert run("workflow", "list", *wrong).status == 2
+
+
+def test_list_tells_why_a_job_failed_and_what_is_not_known(run: Run, canned: Canned) -> None:
+    jobs = [
+        {"id": "a.json", "status": "failed", "elapsed_seconds": 0, "error": "2 GiB are missing"},
+        {"id": "b.json", "status": "processing", "elapsed_seconds": 0, "started_at": "2026-01-02T03:04:05Z"},
+    ]
+    reply(canned, "/api/workflow/jobs", {"jobs": jobs, "total": 2})
+    _, heading, failed, running, *_ = run("workflow", "list").out.splitlines()
+    assert heading.endswith("Elapsed  Reason")
+    assert failed.split() == ["a.json", "failed", "-", "-", "2", "GiB", "are", "missing"]
+    assert running.split()[-1] == "0s"
+
+
+def test_cancelled_jobs_are_not_failed_ones(run: Run, canned: Canned, elsewhere: Path) -> None:
+    reply(canned, "/api/workflow/status", {**STATUS, "cancelled_today": 3, "failed_today": 1})
+    reply(canned, "/api/workflow/queue", {"counts": {"failed": 1, "cancelled": 3}})
+    for action in ("status", "queue"):
+        shown = run("workflow", action).out
+        assert "Failed (today)     1\nCancelled (today)  3\n" in shown
+    reply(canned, "/api/workflow/status", STATUS)
+    assert "Cancelled" not in run("workflow", "status").out
+    fill(elsewhere / "q")
+    (record,) = (elsewhere / "q/failed").glob("*/*.error.json")
+    record.write_text('{"status": "cancelled", "error": "on request"}')
+    assert "Failed: 0 | Cancelled: 1" in run("workflow", "status", "-dir", "q").out
+    assert "Failed (today)     0\nCancelled (today)  1" in run("workflow", "queue", "-dir", "q").out
+    assert "on request" in run("workflow", "list", "-dir", "q", "--status", "cancelled").out
+
+
+def test_queue_says_when_it_is_paused(run: Run, canned: Canned) -> None:
+    reply(canned, "/api/workflow/queue", {"counts": {}})
+    for paused in (True, False):
+        reply(canned, "/api/workflow/status", {**STATUS, "paused": paused})
+        assert ("paused" in run("workflow", "queue").err) == paused

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hypersdkd.client.address import Address, find_address, parse_address
+from hypersdkd.client.address import Address, configured_queue, find_address, parse_address
 from hypersdkd.model.problem import ProblemError
+from tests.privileges import unprivileged
 
 
 @pytest.mark.parametrize(
@@ -70,12 +73,13 @@ def find(tmp_path, *, url="", socket="", config=None, environment=None, files=()
 
 def test_who_wins(tmp_path):
     (tmp_path / "a.yaml").write_text("api: {listen: ['127.0.0.1:1111']}")
-    (tmp_path / "b.yaml").write_text("api: {socket: /run/b.sock, listen: ['127.0.0.1:2222']}")
+    (tmp_path / "b.sock").touch()
+    (tmp_path / "b.yaml").write_text(f"api: {{socket: {tmp_path}/b.sock, listen: ['127.0.0.1:2222']}}")
     environment = {"HYPERSDKD_URL": "unix:/run/env.sock"}
     files = ("none.yaml", "a.yaml", "b.yaml")
     assert find(tmp_path, files=("none.yaml",)) == "http://localhost:8080"
     assert find(tmp_path, files=files) == "http://127.0.0.1:1111"
-    assert find(tmp_path, files=files, config=tmp_path / "b.yaml") == "unix:/run/b.sock"
+    assert find(tmp_path, files=files, config=tmp_path / "b.yaml") == f"unix:{tmp_path}/b.sock"
     assert find(tmp_path, files=files, environment=environment) == "unix:/run/env.sock"
     assert find(tmp_path, files=files, environment=environment, url="http://h:1") == "http://h:1"
     assert find(tmp_path, files=files, environment=environment, socket="/s") == "unix:/s"
@@ -111,3 +115,45 @@ def test_a_configuration_that_is_named_must_exist(tmp_path):
 def test_a_listen_address_that_is_a_text(tmp_path):
     (tmp_path / "c.yaml").write_text("api: {listen: '[::1]:9'}")
     assert find(tmp_path, config=tmp_path / "c.yaml") == "http://[::1]:9"
+
+
+@pytest.mark.parametrize(
+    ("listen", "expected"),
+    [
+        (", listen: ['127.0.0.1:2222']", "http://127.0.0.1:2222"),
+        ("", "http://localhost:8080"),
+        (", listen: []", "unix:SOCKET"),
+    ],
+)
+def test_a_socket_that_may_not_be_opened_leaves_tcp(public, listen, expected):
+    socket = public / "b.sock"
+    socket.touch()
+    config = public / "c.yaml"
+    config.write_text(f"api: {{socket: {socket}{listen}}}")
+    assert find(public, config=config) == f"unix:{socket}"
+    socket.chmod(0)
+    with unprivileged():
+        assert find(public, config=config) == expected.replace("SOCKET", str(socket))
+
+
+def test_a_configuration_in_a_directory_that_may_not_be_entered(public):
+    (public / "closed").mkdir(mode=0)
+    with unprivileged():
+        assert find(public, files=("closed/c.yaml",)) == "http://localhost:8080"
+        with pytest.raises(ProblemError) as caught:
+            find(public, config=public / "closed/c.yaml")
+    assert caught.value.problem.code == "config-missing"
+
+
+def test_the_configured_queue_and_its_mode(tmp_path):
+    assert configured_queue(None, (tmp_path / "none.yaml",)) is None
+    path = tmp_path / "c.yaml"
+    path.write_text("manifest_workflow_mode: true\nmanifest_workflow_dir: /q\n")  # hyper2kvm's keys
+    assert configured_queue(path) == configured_queue(None, (path,)) == (Path("/q"), "manifest")
+    path.write_text(f"workflow: {{base_dir: {tmp_path}}}")
+    (tmp_path / "to_be_processed").mkdir()
+    (tmp_path / "to_be_processed/a.vmdk").touch()
+    assert configured_queue(path) == (tmp_path, "disk")
+    path.write_text("mode: [")
+    with pytest.raises(ProblemError):
+        configured_queue(path)

@@ -37,10 +37,10 @@ def queue(tmp_path) -> OfflineQueue:
         path.write_text("{}")
     (base / "to_be_processed/link.json").symlink_to("a.json")
     os.mkfifo(base / "to_be_processed/pipe.json")
-    return OfflineQueue(base)
+    return OfflineQueue(base, "manifest")
 
 
-COUNTS = {"to_be_processed": 2, "processing": 1, "processed": 1, "failed": 1}
+COUNTS = {"to_be_processed": 2, "processing": 1, "processed": 1, "failed": 1, "cancelled": 0}
 
 
 def test_counts(queue):
@@ -57,14 +57,13 @@ def test_status_in_the_apis_shape(queue):
         "failed_today": 1,
         "max_workers": 0,
         "uptime_seconds": 0,
+        "cancelled_today": 0,
         "base_dir": str(queue.base),
     }
 
 
 def test_jobs_in_the_apis_shape(queue):
-    page = queue.jobs()
-    rows = page["jobs"]
-    assert page["total"] == len(rows) == 5
+    rows = queue.jobs()
     assert [(row["id"], row["status"]) for row in rows] == [
         ("a.json", "pending"),
         ("b.json", "pending"),
@@ -87,25 +86,76 @@ def test_queue_in_the_apis_shape(queue):
 def test_a_queue_that_is_not_there(tmp_path):
     queue = OfflineQueue(tmp_path / "none")
     assert set(queue.counts().values()) == {0}
-    assert queue.mode == "disk"
     (tmp_path / "file").write_text("")
-    assert OfflineQueue(tmp_path / "file").jobs()["total"] == 0
+    assert OfflineQueue(tmp_path / "file").jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "names"),
+    [("manifest", ["a.json", "b.json"]), ("disk", ["disk.vmdk"]), ("", ["a.json", "b.json", "disk.vmdk"])],
+)
+def test_the_mode_decides_what_is_counted(queue, mode, names):
+    found = OfflineQueue(queue.base, mode)
+    assert [row["id"] for row in found.jobs("pending")] == names
+    assert (found.status()["mode"], found.counts()["to_be_processed"]) == (mode, len(names))
+
+
+@pytest.mark.parametrize(
+    ("record", "state"),
+    [
+        ('{"status": "cancelled", "error": "why"}', "cancelled"),
+        ('{"status": "failed"}', "failed"),
+        ('{"status": "cancelled"', "failed"),
+        ("[" * 200_000, "failed"),
+        ("[]", "failed"),
+        (None, "failed"),
+    ],
+)
+def test_a_record_tells_a_cancelled_job_from_a_failed_one(queue, record, state):
+    (sidecar,) = queue.base.glob("failed/*/bad.json.error.json")
+    sidecar.unlink()
+    if record is None:
+        os.mkfifo(sidecar)  # is not waited for
+    else:
+        sidecar.write_text(record)
+    assert [row["id"] for row in queue.jobs(state)] == ["bad.json"]
+    status = queue.status()
+    assert status[f"{state}_today"] == 1
+    assert status["failed_today"] + status["cancelled_today"] == 1
+
+
+def test_jobs_are_filtered(queue):
+    yesterday = (date.today() - timedelta(days=1)).isoformat()
+    assert [row["id"] for row in queue.jobs(date=yesterday)] == ["old.json"]
+    assert [row["date"] for row in queue.jobs(date=yesterday)] == [yesterday]
+    assert queue.jobs("pending", date=yesterday) == []
+    assert [row["id"] for row in queue.jobs("active")] == ["run.json"]
+    assert [row["id"] for row in queue.jobs(q="B")] == ["b.json", "bad.json"]
+
+
+def test_a_running_job_runs_since_it_was_claimed(queue):
+    os.utime(queue.base / "processing/run.json", (0, 0))
+    (row,) = queue.jobs("active")
+    assert row["started_at"] > "2020"
+    assert 0 <= row["elapsed_seconds"] < 60
 
 
 def test_names_that_are_not_utf8(tmp_path):
     (tmp_path / "to_be_processed").mkdir()
     with open(os.path.join(os.fsencode(tmp_path), b"to_be_processed", b"\xff.VMDK"), "w"):
         pass
-    (row,) = OfflineQueue(tmp_path).jobs()["jobs"]
+    (row,) = OfflineQueue(tmp_path).jobs()
     assert row["id"] == "\\xff.VMDK"
 
 
 def test_which_queues(tmp_path, monkeypatch):
     assert find_queues(tmp_path) == [OfflineQueue(tmp_path)]
+    assert find_queues(tmp_path, "disk") == [OfflineQueue(tmp_path, "disk")]
+    assert find_queues(tmp_path / "manifest-workflow")[0].mode == "manifest"
     both = (tmp_path / "manifest-workflow", tmp_path / "workflow")
     both[1].mkdir()
     monkeypatch.setattr("hypersdkd.client.directories.DEFAULT_QUEUES", both)
-    assert find_queues() == [OfflineQueue(both[1])]
+    assert find_queues() == [OfflineQueue(both[1], "disk")]
 
 
 @pytest.mark.parametrize("name", ["a.json", "report.json", "-rf", "a.part.json", "meta.json"])

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -16,6 +17,7 @@ from hypersdkd.client.http import Daemon, DaemonRefusedError
 from hypersdkd.model.problem import ProblemError, fail
 from hypersdkd.model.replies import JobQuery
 from hypersdkd.web.endpoints import ENDPOINTS
+from tests.privileges import unprivileged
 from tests.web.fake import HOSTILE, RUNNING, invalid
 
 #: Each endpoint's answer function and the client's call of it.
@@ -59,7 +61,9 @@ async def test_every_endpoint_has_a_call(url, unix, workflow, endpoint):
     if name == "jobs":
         assert workflow.calls[0] == ("jobs", JobQuery(q="web", date="2026-01-02", limit=5, cursor="c"))
     if name == "submit_manifest":
-        assert workflow.calls[0] == ("submit", b"{}", "", "key")
+        submitted, text, _syntax, key = workflow.calls[0]
+        assert (submitted, text) == ("submit", b"{}")
+        assert key.endswith("key")  # the daemon keeps the keys of different callers apart
     if name == "generate_manifest":
         assert workflow.calls[0] == ("generate", "/srv/a.vmdk", "raw", False)
     if name.startswith("job_") or name == "job":
@@ -104,17 +108,39 @@ def test_nobody_there(tmp_path):
     assert "too long" in unreachable(Address(socket=str(tmp_path / ("x" * 120))))
 
 
-def served(answer: bytes) -> Address:
-    """An address where one connection gets ``answer``, whatever it asks."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def test_a_socket_that_may_not_be_opened(public):
+    path = public / "api.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        path.chmod(0)
+        with unprivileged(), pytest.raises(ProblemError) as caught:
+            Daemon(Address(socket=str(path))).status()
+    problem = caught.value.problem
+    assert (problem.code, problem.message) == ("daemon-unreachable", f"You may not open the socket {path}")
+    assert f"Join the socket's group {path.group()} " in problem.remedy
 
-    def answer_once() -> None:
-        with listener, listener.accept()[0] as connection:
-            connection.recv(65536)
-            connection.sendall(answer)
 
-    threading.Thread(target=answer_once, daemon=True).start()
-    return Address("127.0.0.1", listener.getsockname()[1])
+@pytest.fixture
+def served() -> Iterator[Callable[[bytes], Address]]:
+    """An address where one connection gets an answer, whatever it asks."""
+    threads = []
+
+    def serve(answer: bytes) -> Address:
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def answer_once() -> None:
+            with listener, listener.accept()[0] as connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        threads.append(threading.Thread(target=answer_once, daemon=True))
+        threads[-1].start()
+        return Address("127.0.0.1", listener.getsockname()[1])
+
+    yield serve
+    for thread in threads:
+        thread.join()
 
 
 @pytest.mark.parametrize(
@@ -129,11 +155,11 @@ def served(answer: bytes) -> Address:
         b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 200_000,
     ],
 )
-def test_something_else_answers(answer):
+def test_something_else_answers(served, answer):
     unreachable(served(answer))
 
 
-def test_a_reply_without_end(monkeypatch):
+def test_a_reply_without_end(served, monkeypatch):
     monkeypatch.setattr(module, "REPLY_LIMIT", 10)
     unreachable(served(b'HTTP/1.1 200 OK\r\n\r\n{"a": "xxxxxxxxxxxx"}'))
 
@@ -153,7 +179,7 @@ def test_a_daemon_that_does_not_answer():
         (400, b'{"problems": [1, {"code": "x"}], "detail": null}', "request-invalid", "HTTP status 400"),
     ],
 )
-def test_errors_of_the_go_api_and_of_proxies(status, body, code, message):
+def test_errors_of_the_go_api_and_of_proxies(served, status, body, code, message):
     head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with pytest.raises(DaemonRefusedError) as caught:
         Daemon(served(head + body)).status()

@@ -12,6 +12,7 @@ from hypersdkd.engine.config import (
     Mode,
     load_config,
 )
+from hypersdkd.engine.config_read import describe
 from hypersdkd.model.problem import ProblemError
 
 #: As the first users of the workflow daemon wrote it; it must go on working.
@@ -149,7 +150,7 @@ def test_a_named_file_that_cannot_be_read(tmp_path: Path) -> None:
         with pytest.raises(ProblemError) as caught:
             load_config(path)
         assert caught.value.problem.code == "config-missing"
-        assert str(path) in caught.value.problem.message
+        assert describe([caught.value.problem]).count(str(path)) == 1
 
 
 def test_search_order(tmp_path: Path) -> None:

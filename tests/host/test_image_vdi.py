@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,27 @@ def test_cut(tmp_path: Path, keep: float) -> None:
 def test_bad_fields(tmp_path: Path, offset: int, data: bytes, code: str) -> None:
     with raises_problem(code):
         look(images.patch(images.make(tmp_path / "disk.vdi"), offset, data))
+
+
+def test_a_long_map_is_read_in_slices(tmp_path: Path) -> None:
+    blocks = 1 << 20
+    header = bytearray(512)
+    struct.pack_into("<4sIII", header, 0x40, b"\x7f\x10\xda\xbe", 0x00010001, 400, 1)
+    struct.pack_into("<II", header, 0x154, 512, 512 + 4 * blocks)
+    struct.pack_into("<I", header, 0x168, 512)
+    struct.pack_into("<QIIII", header, 0x170, blocks << 20, 1 << 20, 0, blocks, 0)
+    path = tmp_path / "disk.vdi"
+    with path.open("wb") as file:
+        file.write(header)
+        file.truncate(512 + 4 * blocks + (1 << 20))
+    tracemalloc.start()
+    try:
+        assert look(path).virtual_size == blocks << 20
+        assert tracemalloc.get_traced_memory()[1] < 2 << 20
+    finally:
+        tracemalloc.stop()
+    with path.open("r+b") as file:
+        file.seek(512 + 4 * (blocks - 1))
+        file.write(struct.pack("<I", 1))
+    with raises_problem("image-truncated"):
+        look(path)

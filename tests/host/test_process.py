@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hypersdkd.host.process import ERROR_LIMIT, OUTPUT_LIMIT, Limits, run
+from hypersdkd.host.process import ERROR_LIMIT, OUTPUT_LIMIT, Limits, describe_signal, run
 from hypersdkd.model.problem import ProblemError
 from tests.problems import raises_problem
 
@@ -142,3 +142,8 @@ def test_no_descriptor_is_left_open() -> None:
     with pytest.raises(ProblemError):
         run(["sleep", "1000"], timeout=0.05)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(("number", "word"), [(9, "memory ran out"), (11, "SIGSEGV"), (50, "signal 50")])
+def test_a_signal_is_told_with_what_it_may_mean(number: int, word: str) -> None:
+    assert word in describe_signal(number)

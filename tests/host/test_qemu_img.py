@@ -65,9 +65,18 @@ def test_a_name_is_only_a_name(image: Path, tmp_path: Path, name: bytes) -> None
 
 
 def test_a_relative_or_odd_name_is_refused(tmp_path: Path) -> None:
-    for path in (Path("disk.qcow2"), tmp_path / "ü"):
+    for path in (Path("disk.qcow2"), tmp_path / "\udcfc", tmp_path / "\ufffe", tmp_path / "ü\n"):
         with raises_problem("image-invalid"):
             qemu_img.reference(path, "qcow2")
+
+
+@pytest.mark.parametrize("name", ["ü", "\ufffd", "日本", "\U0001f600"])
+def test_links_may_lie_in_a_directory_of_any_plain_name(image: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    path = tmp_path / "n\udcfc"
+    os.link(image, path)
+    source = qemu_img.Source(qemu_img.reference(qemu_img.plain_path(path, tmp_path / name, "link"), "qcow2"))
+    assert qemu_img.info(source).virtual_size == 16 * images.MIB
 
 
 def test_a_descriptor_stays_the_file_that_was_opened(image: Path, source: qemu_img.Source) -> None:

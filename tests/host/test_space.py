@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from hypersdkd.host import space
+from hypersdkd.host.output_directory import OutputDirectory
 from hypersdkd.host.space import Reservation
 from tests.privileges import unprivileged
 from tests.problems import raises_problem
@@ -21,6 +23,16 @@ MIB = 1 << 20
 def free(directory: Path) -> int:
     status = os.statvfs(directory)
     return status.f_bavail * status.f_frsize
+
+
+Place = Callable[[Path], OutputDirectory]
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    """Opens directories as outputs' ones, until the test has ended."""
+    with ExitStack() as stack:
+        yield lambda path: stack.enter_context(OutputDirectory.open(path, path))
 
 
 @pytest.fixture
@@ -36,21 +48,21 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     subprocess.run(["umount", str(mount)], check=True)
 
 
-def test_what_is_held_is_taken_from_others(small: Path) -> None:
-    with Reservation(small, "a", 10 * MIB) as first:
+def test_what_is_held_is_taken_from_others(small: Path, place: Place) -> None:
+    with Reservation(place(small), "a", 10 * MIB) as first:
         assert first.held == 10 * MIB
         with raises_problem("no-space", f"up to {10 * MIB}") as caught:
-            Reservation(small, "b", 10 * MIB)
+            Reservation(place(small), "b", 10 * MIB)
         assert f"Free {4 * MIB} bytes" in caught[0].remedy
         assert [entry.name for entry in small.iterdir()] == [".a.reserve"]
-        with Reservation(small, "b", 4 * MIB):
+        with Reservation(place(small), "b", 4 * MIB):
             pass
     assert list(small.iterdir()) == []
     assert free(small) == 16 * MIB
 
 
-def test_it_shrinks_as_the_output_grows(small: Path) -> None:
-    with Reservation(small, "a", 10 * MIB) as held, (small / "output").open("wb") as output:
+def test_it_shrinks_as_the_output_grows(small: Path, place: Place) -> None:
+    with Reservation(place(small), "a", 10 * MIB) as held, (small / "output").open("wb") as output:
         for written in range(10):
             output.write(bytes(MIB))
             output.flush()
@@ -61,61 +73,63 @@ def test_it_shrinks_as_the_output_grows(small: Path) -> None:
         assert held.held == 0
 
 
-def test_a_full_file_system_leaves_its_last_part_to_the_writer(small: Path) -> None:
-    with Reservation(small, "a", 16 * MIB) as held:
+def test_a_full_file_system_leaves_its_last_part_to_the_writer(small: Path, place: Place) -> None:
+    with Reservation(place(small), "a", 16 * MIB) as held:
         assert free(small) == MIB
         assert held.held == 15 * MIB
 
 
-def test_a_leftover_is_replaced(tmp_path: Path) -> None:
+def test_a_leftover_is_replaced(tmp_path: Path, place: Place) -> None:
     (tmp_path / ".a.reserve").write_bytes(bytes(100))
     (tmp_path / ".b.reserve").symlink_to("victim")
     (tmp_path / "victim").write_text("precious")
     for name in ("a", "b"):
-        with Reservation(tmp_path, name, MIB) as held:
+        with Reservation(place(tmp_path), name, MIB) as held:
             assert held.held == MIB
             assert (tmp_path / f".{name}.reserve").stat().st_size == MIB
     assert (tmp_path / "victim").read_text() == "precious"
     assert [entry.name for entry in tmp_path.iterdir()] == ["victim"]
 
 
-def test_nothing_needed(tmp_path: Path) -> None:
-    with Reservation(tmp_path, "a", 0) as held:
+def test_nothing_needed(tmp_path: Path, place: Place) -> None:
+    with Reservation(place(tmp_path), "a", 0) as held:
         assert held.held == 0
 
 
-def test_more_than_any_file_system_has(tmp_path: Path) -> None:
+def test_more_than_any_file_system_has(tmp_path: Path, place: Place) -> None:
     with raises_problem("no-space"):
-        Reservation(tmp_path, "a", 1 << 60)
+        Reservation(place(tmp_path), "a", 1 << 60)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written(tmp_path: Path, place: Place) -> None:
     tmp_path.chmod(0o555)
     with unprivileged(), raises_problem("output-unwritable"):
-        Reservation(tmp_path, "a", MIB)
+        Reservation(place(tmp_path), "a", MIB)
     with raises_problem("output-unwritable"):
-        Reservation(tmp_path / "missing", "a", MIB)
+        Reservation(place(tmp_path / "missing"), "a", MIB)
 
 
-def test_where_space_cannot_be_held_it_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_space_cannot_be_held_it_is_looked_at(
+    tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(space, "_fallocate", lambda fd, length: errno.EOPNOTSUPP)
-    with Reservation(tmp_path, "a", MIB) as held:
+    with Reservation(place(tmp_path), "a", MIB) as held:
         assert held.held == 0
         held.written(MIB)
     with raises_problem("no-space"):
-        Reservation(tmp_path, "a", 1 << 60)
+        Reservation(place(tmp_path), "a", 1 << 60)
 
 
-def test_an_error_of_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_device(tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(space, "_fallocate", lambda fd, length: errno.EIO)
     with raises_problem("output-unwritable"):
-        Reservation(tmp_path, "a", MIB)
+        Reservation(place(tmp_path), "a", MIB)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_release_twice(tmp_path: Path) -> None:
-    held = Reservation(tmp_path, "a", MIB)
+def test_release_twice(tmp_path: Path, place: Place) -> None:
+    held = Reservation(place(tmp_path), "a", MIB)
     held.release()
     held.release()
     held.written(5)

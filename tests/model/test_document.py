@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hypersdkd.model.document import MAX_BYTES, is_truncated, parse_document
+from hypersdkd.model import document
+from hypersdkd.model.document import MAX_BYTES, JsonEnd, json_end, parse_document
 from hypersdkd.model.problem import Problem, ProblemError
 
 
@@ -119,20 +120,31 @@ WHOLE = '{"a": [1.5e3, true, null, "\\u00e9\\n", {}], "b": -2}'
 
 def test_json_that_ends_too_early_is_told_from_broken_json() -> None:
     for end in range(len(WHOLE)):
-        assert is_truncated(WHOLE[:end].encode()), WHOLE[:end]
-    assert is_truncated('{"name": "é"}'.encode()[:-3])
+        assert json_end(WHOLE[:end].encode()) is JsonEnd.CUT, WHOLE[:end]
+    assert json_end('{"name": "é"}'.encode()[:-3]) is JsonEnd.CUT
 
 
 @pytest.mark.parametrize(
     "text",
-    [WHOLE.encode(), b'{"a":1} x', b'{"a":1} 5', b"{bad", b'{"a":1,}', b'{"a":1}{', b"[truX", b"[" * 5000, b"nope"],
+    [b'{"a":1} x', b'{"a":1} 5', b"{bad", b'{"a":1,}', b'{"a":1}{', b"[truX", b"[" * 5000, b"nope", b"[1]", b"null"],
 )
-def test_whole_or_broken_json_is_not_truncated(text: bytes) -> None:
-    assert not is_truncated(text)
+def test_broken_json_is_not_merely_cut(text: bytes) -> None:
+    assert json_end(text) is JsonEnd.OTHER
+
+
+def test_a_whole_object_is_told_from_its_parts() -> None:
+    assert json_end(WHOLE.encode()) is JsonEnd.OBJECT
+    assert json_end(WHOLE.encode() + b" \n") is JsonEnd.OBJECT
 
 
 def test_what_is_too_large_anyway_is_not_truncated() -> None:
-    assert not is_truncated(b'{"a": "' + b"x" * MAX_BYTES)
+    assert json_end(b'{"a": "' + b"x" * MAX_BYTES) is JsonEnd.OTHER
+
+
+def test_what_holds_too_much_is_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document, "MAX_VALUES", 10)
+    monkeypatch.setattr(document.json, "loads", None)
+    assert json_end(b"[" + b"1," * 10) is JsonEnd.OTHER
 
 
 JSON_VALUES = st.recursive(
@@ -151,7 +163,7 @@ def test_any_json_object_is_read_as_json_reads_it(value: dict[str, object]) -> N
 
 @given(st.binary(max_size=200), st.sampled_from(["", "json", "yaml"]))
 def test_any_bytes_give_an_object_or_a_document_problem(text: bytes, syntax: str) -> None:
-    is_truncated(text)
+    json_end(text)
     try:
         value = parse_document(text, syntax).value
     except ProblemError as error:

@@ -1,8 +1,9 @@
-"""Drafts are valid whatever they say, and names are those that a job can have."""
+"""Drafts are valid whatever they say, and names that come from files are those that a job can have."""
 
 from __future__ import annotations
 
 import json
+from pathlib import PurePosixPath
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ drafts = st.builds(
     ManifestDraft,
     source_path=st.just("/srv/a"),
     source_type=st.sampled_from(SOURCE_TYPES),
-    name=st.text(max_size=20),
+    name=st.text(max_size=20).map(lambda path: name_from(PurePosixPath(path).stem)),
     inspect=st.booleans(),
     fix=st.booleans(),
     output_format=st.sampled_from(OUTPUT_FORMATS),

@@ -1,5 +1,6 @@
 """YAML gives plain JSON values only, and its aliases cannot be used against the reader."""
 
+import time
 import tracemalloc
 
 import pytest
@@ -159,6 +160,33 @@ def test_values_are_counted_while_reading(monkeypatch: pytest.MonkeyPatch) -> No
     assert parse_yaml("[" + "0," * 48 + "0]") == [0] * 49
     # What comes after the limit is never looked at: it would be a syntax error.
     assert problem_of("[" + "0," * 50 + "0}").code == "document-too-large"
+
+
+@pytest.mark.parametrize("before", ["", "a: 1\n", "a: 1\r", "a: 1\x85", "a: 1\u2028", "--- |\n text\n"])
+@pytest.mark.parametrize("directive", ["%YAML 1.1\n---\n", "%TAG ! x\n---\n", "%x", "\ufeff%TAG ! x\n--- a"])
+def test_directives_are_refused(before: str, directive: str) -> None:
+    problem = problem_of(before + directive)
+    assert (problem.code, "begins with %" in problem.message) == ("document-syntax", True)
+    assert problem.detail == f"line {len(before.splitlines()) + 1}, column 1"
+
+
+def test_a_percent_sign_within_a_line_is_text() -> None:
+    assert parse_yaml("a: 5%\nb: |\n  %TAG\n") == {"a": "5%", "b": "%TAG\n"}
+
+
+def test_many_directives_cost_nothing() -> None:
+    text = "".join(f"%TAG !{number:x}! x\n" for number in range(100_000)) + "---\na: 1\n"
+    started = time.process_time()
+    assert problem_of(text).code == "document-syntax"
+    assert time.process_time() - started < 1  # for libyaml: minutes
+
+
+def test_what_would_take_long_to_read_is_not_begun() -> None:
+    room = yaml_document.MAX_YAML_BYTES - len('a: ""')
+    assert parse_yaml('a: "' + "x" * room + '"') is not None
+    assert problem_of('a: "' + "x" * (room + 1) + '"').code == "document-too-large"
+    problem = problem_of('a: "' + "é" * (room // 2 + 1) + '"')
+    assert (problem.code, "JSON" in problem.remedy) == ("document-too-large", True)
 
 
 PLAIN = st.recursive(

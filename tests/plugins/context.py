@@ -81,6 +81,7 @@ def context_for(tmp_path: Path, source: Path | str, source_type: str, **wishes: 
         name="web01",
         disks=(DiskSource(source_type, str(source), **disk),),  # type: ignore[arg-type]
         outputs=(str(tmp_path / "output" / f"web01.{output_format}"),),
+        output_root=str(tmp_path / "output"),
         **wishes,  # type: ignore[arg-type]
     )
     return MemoryContext(guest, work, [tmp_path])

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypersdkd_plugins import convert_qemu_img
+from hypersdkd_plugins import convert_qemu_img, validate_image
 
 from hypersdkd.host import space
 from hypersdkd.model.guest import DiskSource
@@ -274,3 +274,38 @@ def test_a_tool_that_hangs(tmp_path: Path, source: Path, monkeypatch: pytest.Mon
         convert_qemu_img.convert_disks(context)
     assert gone(int((tmp_path / "pid").read_text()))
     assert context.left_beside() == []
+
+
+def test_a_directory_that_became_a_link_after_the_plan(tmp_path: Path, source: Path) -> None:
+    context = ready(tmp_path, source)
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    inner = tmp_path / "output" / "sub" / "web01.qcow2"
+    inner.parent.parent.mkdir()
+    inner.parent.symlink_to(victim)
+    context.guest = replace(context.guest, outputs=(str(inner),))
+    with raises_problem("output-outside"):
+        convert_qemu_img.convert_disks(context)
+    assert os.listdir(victim) == []
+
+
+def test_a_directory_that_is_swapped_while_it_is_written_to(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim, output = tmp_path / "victim", tmp_path / "output"
+    victim.mkdir()
+    script = f'mv {output}/sub {tmp_path}/moved; ln -s {victim} {output}/sub; exec $REAL "$@"'
+    fake_qemu_img(tmp_path, monkeypatch, script, command="convert")
+    context = ready(tmp_path, source)
+    context.guest = replace(context.guest, outputs=(str(output / "sub" / "web01.qcow2"),))
+    convert_qemu_img.convert_disks(context)
+    with raises_problem("output-outside"):
+        validate_image.validate_outputs(context)
+    assert os.listdir(victim) == []
+
+
+def test_a_tool_that_is_not_confined_is_told(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_qemu_img(tmp_path, monkeypatch, 'exec $REAL "$@"')
+    context = ready(tmp_path, source)
+    convert_qemu_img.convert_disks(context)
+    assert [warning.code for warning in context.warnings] == ["tool-unconfined"]

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import stat
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,47 @@ def test_a_job_that_cannot_exist_is_unknown(daemon, name):
     with pytest.raises(DaemonRefusedError) as refused:
         daemon.api.job(name)
     assert (refused.value.status, refused.value.problem.code) == (404, "job-unknown")
+
+
+RECORDS = {
+    "types": b'{"id": 5, "stage": {"a": 1}, "error": [1], "claimed_at": 7, "failed_at": {}, "attempts": "x"}',
+    "list": b"[]",
+    "null": b"null",
+    "empty": b"",
+    "deep": b"[" * 100_000,
+    "numbers": b'{"claimed_at": NaN, "error": Infinity, "attempts": 1e999}',
+    "long": b'{"attempts": ' + b"9" * 5000 + b"}",
+    "surrogate": b'{"error": "\\ud800", "id": "x"}',
+    "bytes": b'{"error": "\xff"}',
+    "times": b'{"claimed_at": "2020-01-02T00:00:00", "failed_at": "tomorrow", "error": "x"}',
+    "hyper2kvm": b'{"job_id": "hyper2kvm", "failed_at": "2020-01-02T03:04:05.678901", "error": "x"}',
+}
+
+
+def test_records_that_others_wrote_never_break_a_list(daemon):
+    """Nor do links and pipes in a record's place, which are not read, or files of any age."""
+    day = daemon.base / "failed" / "2020-01-02"
+    day.mkdir()
+    for name, record in RECORDS.items():
+        (day / f"{name}.json.error.json").write_bytes(record)
+    os.mkfifo(day / "pipe.json.error.json")
+    (day / "link.json.error.json").symlink_to("/etc/passwd")
+    names = {f"{name}.json" for name in (*RECORDS, "pipe", "link", "none")}
+    for age, name in enumerate(names):
+        (day / name).write_bytes(b"{}")
+        os.utime(day / name, (0, (-1) ** age * 10 ** (age + 5)))
+    until(lambda: daemon.api.jobs(date="2020-01-02")["total"] == len(names), daemon.base)
+    rows = daemon.api.jobs(date="2020-01-02")["jobs"]
+    assert {job["id"] for job in rows} == names
+    for job in rows:
+        assert all(job[key] is None or datetime.fromisoformat(job[key]).tzinfo for key in ("started_at", "finished_at"))
+        assert daemon.api.job(job["id"])["status"] == "failed"
+        try:
+            assert json.dumps(daemon.api.job_report(job["id"]), allow_nan=False)
+        except DaemonRefusedError as error:
+            assert error.status == 404
+    with pytest.raises(DaemonRefusedError, match="no record beside"):
+        daemon.api.job_report("link.json")
 
 
 def test_the_daemon_is_as_quick_and_as_empty_as_before(daemon):

@@ -56,7 +56,8 @@ def full(small_place):
 
 @pytest.fixture(scope="module")
 def running(root, gates, small_place):
-    with DaemonProcess(root, environment=gates.environment, output_dirs=[str(small_place)]) as daemon:
+    output_dirs = [str(small_place), str(root / "base")]
+    with DaemonProcess(root, environment=gates.environment, output_dirs=output_dirs) as daemon:
         yield daemon
 
 
@@ -182,12 +183,31 @@ def test_outputs_outside_their_directories(daemon, source, root):
     outside.mkdir()
     (daemon.base / "output").mkdir(exist_ok=True)
     (daemon.base / "output" / "way-out").symlink_to(outside)
-    paths = {"up": "../up.qcow2", "absolute": str(outside / "x.qcow2"), "link": "way-out/x.qcow2", "deep": "a/../../b"}
+    paths = {
+        "up": "../../up.qcow2",
+        "absolute": str(outside / "x.qcow2"),
+        "link": "way-out/x.qcow2",
+        "deep": "a/../../../b",
+        "queue": "../to_be_processed/x.qcow2",
+        "record": "../failed/2020-01-01/x.json.error.json",
+        "own": str(daemon.base / ".hypersdkd" / "lock2"),
+    }
     for name, path in paths.items():
         failed = run(daemon, f"{name}-out.json", manifest(source, output_path=path))
         failed.assert_failed("output-outside")
         assert failed.record["path"] == "pipeline.convert.output_path"
     assert list(outside.iterdir()) == []
+
+
+def test_an_output_path_that_is_the_output_directory_means_a_file_in_it(tmp_path):
+    """Also before that directory is there."""
+    source = raw_disk(tmp_path / "disk.raw", 4 * MIB)
+    with DaemonProcess(tmp_path) as daemon:
+        for name, path in {"dot": ".", "whole": str(daemon.base / "output"), "slash": "new/"}.items():
+            done = run(daemon, f"{name}.json", manifest(source, output_path=path))
+            assert done.kind == "processed", done.record
+            assert Path(done.record["artifacts"]["output"]).name == f"{name}.qcow2"
+        assert (daemon.base / "output" / "dot.qcow2").exists()
 
 
 def test_an_output_directory_that_cannot_be_made(daemon, source):
@@ -335,21 +355,29 @@ def test_retry_of_a_cancelled_job(daemon, gates, source):
     assert outcome(daemon, "second-thoughts.json").record["runs"] == 2
 
 
-def test_a_batch_with_one_bad_guest_converts_the_others(daemon, source):
-    guests = {"left": pipeline(source), "bad": pipeline("/srv/nothing.raw"), "right": pipeline(source)}
+def test_a_batch_with_one_bad_guest_converts_the_others_and_a_retry_only_that_one(daemon, root, source):
+    late = root / "late-guest.raw"
+    guests = {"left": pipeline(source), "bad": pipeline(late), "right": pipeline(source)}
     failed = run(daemon, "three.json", batch(**guests))
-    failed.assert_failed("batch-failed", "1 of 3", "bad", "/srv/nothing.raw")
+    failed.assert_failed("batch-failed", "1 of 3", "bad", str(late))
     by_name = {guest["vm"]: guest for guest in failed.record["vms"]}
-    assert {name: guest["status"] for name, guest in by_name.items()} == {
-        "left": "completed",
-        "bad": "failed",
-        "right": "completed",
-    }
+    ends = {"left": "completed", "bad": "failed", "right": "completed"}
+    assert {name: guest["status"] for name, guest in by_name.items()} == ends
     assert by_name["bad"]["problem"]["code"] == "source-missing"
     outputs = [daemon.base / "output" / f"{name}.qcow2" for name in ("left", "right")]
     assert failed.record["artifacts"]["outputs"] == [str(path) for path in outputs]
     for output in outputs:
         qemu_img("compare", "-f", "raw", "-F", "qcow2", source, output)
+    before = [output.stat() for output in outputs]
+
+    shutil.copy(source, late)
+    row(daemon, "three.json", "failed")
+    daemon.api.retry_job("three.json")
+    row(daemon, "three.json", "completed")
+    done = outcome(daemon, "three.json")
+    assert {guest["vm"]: guest["status"] for guest in done.record["vms"]} == dict.fromkeys(guests, "completed")
+    assert [output.stat() for output in outputs] == before
+    qemu_img("compare", "-f", "raw", "-F", "qcow2", source, daemon.base / "output" / "bad.qcow2")
 
 
 # -- the queue and its daemon -------------------------------------------------------------------------
@@ -389,6 +417,25 @@ def test_foreign_files_and_a_pause_survive_a_restart_unchanged(daemon, source):
     foreign.unlink()
 
 
+def test_directories_that_somebody_tidied_away_come_back(daemon):
+    directories = [daemon.base / name for name in ("processed", "failed", "processing", "to_be_processed")]
+    for directory in directories:
+        shutil.rmtree(directory)
+    until(lambda: all(directory.is_dir() for directory in directories), daemon.base)
+    run(daemon, "after-the-tidying.json", manifest("/srv/nothing.raw")).assert_failed("source-missing")
+    assert [job["id"] for job in daemon.api.jobs()["jobs"]] == ["after-the-tidying.json"]
+
+
+def test_a_job_whose_file_its_owner_takes_back_is_converted_all_the_same(daemon, gates, source):
+    with gates.shut("convert"):
+        daemon.drop("taken-back.json", manifest(source))
+        gates.until_waiting("convert")
+        shutil.move(daemon.base / "processing" / "taken-back.json", daemon.root / "taken-back.json")
+    until(lambda: list(daemon.base.glob("processed/*/taken-back.json.report.json")) != [], daemon.base)
+    assert (daemon.root / "taken-back.json").read_bytes() == manifest(source)
+    assert (daemon.base / "output" / "taken-back.qcow2").exists()
+
+
 def test_sigterm_lets_a_running_guest_finish(daemon, gates, source):
     with gates.shut("convert"):
         daemon.drop("running.json", manifest(source))
@@ -403,6 +450,21 @@ def test_sigterm_lets_a_running_guest_finish(daemon, gates, source):
     assert "running.json" in done and "not-started.json" not in done
     daemon.start()
     assert outcome(daemon, "not-started.json").kind == "processed"
+
+
+def test_a_second_sigterm_ends_running_guests_and_they_run_again(daemon, gates, source):
+    with gates.shut("convert"):
+        daemon.drop("hurry.json", manifest(source))
+        gates.until_waiting("convert")
+        os.kill(daemon.pid, signal.SIGTERM)
+        until(lambda: daemon.api.status()["draining"] is True, daemon.base)
+        os.kill(daemon.pid, signal.SIGTERM)
+        assert daemon.wait(timeout=5) == 0
+        assert daemon.worker_pids() == []
+    assert (daemon.base / "processing" / "hurry.json").exists()
+    daemon.start()
+    done = outcome(daemon, "hurry.json")
+    assert (done.kind, done.record["attempts"], done.record["runs"]) == ("processed", 2, 1)
 
 
 # -- another user, another pace -----------------------------------------------------------------------
@@ -472,6 +534,50 @@ def test_a_queue_that_may_not_be_written_is_refused_at_start(ordinary):
     assert status == 1
     assert "queue-unusable" in said and str(base) in said
     assert list(base.iterdir()) == []
+
+
+def test_a_queue_on_a_full_file_system_waits_for_space(tmp_path):
+    base = tmp_path / "base"
+    base.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", base], check=False, capture_output=True
+    ).returncode:
+        pytest.skip("a small file system cannot be mounted here: that takes root")
+    gates = Gates(tmp_path)
+    source = raw_disk(tmp_path / "disk.raw", 4 * MIB)
+    try:
+        with DaemonProcess(tmp_path, environment=gates.environment, output_dir=str(tmp_path / "out")) as daemon:
+            with gates.shut("convert"):
+                for name in ("finishes", "cancelled"):
+                    (base / "to_be_processed" / f"{name}.json").write_bytes(manifest(source))
+                gates.until_waiting("convert", 2)
+                (base / "to_be_processed" / "waits.json").write_bytes(b"{")
+                until_shown(daemon, "waiting", "waits.json")
+                with contextlib.suppress(OSError), (base / "filler").open("wb", buffering=0) as filler:
+                    while True:
+                        filler.write(bytes(4096))
+                with pytest.raises(DaemonRefusedError, match="No space left"):
+                    daemon.api.submit_manifest(manifest(source))
+                with pytest.raises(DaemonRefusedError, match="storage fails: No space left"):
+                    daemon.api.cancel_job("waits.json")
+                daemon.api.cancel_job("cancelled.json")
+                until(lambda: len(set(gates.waiting("convert")) & set(daemon.worker_pids())) == 1, tmp_path)
+            until(lambda: (tmp_path / "out" / "finishes.qcow2").exists() or daemon.worker_pids() == [], tmp_path)
+            assert daemon.api.healthy() and daemon.ended() == {}
+            (base / "filler").unlink()
+            ended = {name: outcome(daemon, f"{name}.json").record["status"] for name in ("finishes", "cancelled")}
+            assert ended == {"finishes": "completed", "cancelled": "cancelled"}
+            assert os.listdir(tmp_path / "out") == ["finishes.qcow2"]
+            assert daemon.stop() == 0
+    finally:
+        subprocess.run(["umount", base], check=True)
+
+
+@pytest.mark.parametrize("log", ["2>/dev/full", ">&- 2>&-"], ids=["full", "closed"])
+def test_a_log_that_cannot_be_written_stops_nothing(tmp_path, log):
+    with DaemonProcess(tmp_path, prefix=("/bin/sh", "-c", f'exec "$0" "$@" {log}')) as daemon:
+        run(daemon, "unlogged.json", manifest("/srv/nothing.raw")).assert_failed("source-missing")
+        assert daemon.stop() == 0
 
 
 def test_events_that_the_kernel_dropped_are_made_up_for(tmp_path):

@@ -221,6 +221,24 @@ def test_a_disk_that_is_not_what_its_suffix_says(disks):
     assert failed.file.read_bytes() == b"these are words\n" * 1000
 
 
+@pytest.mark.parametrize(
+    "name", [b"new\nline.vmdk", b"nbd:a,file=b.vmdk", b"-O raw.vmdk", b"json:{}.vmdk", b"caf\xe9.vmdk"]
+)
+def test_a_disk_with_a_hostile_name_is_converted_under_a_harmless_one(disks, tmp_path, name):
+    content = make(tmp_path / "plain.vmdk", size=4 * MIB).read_bytes()
+    before = {*disks.ended(), "large.vmdk"}  # that one may end at any time
+    disks.drop(name, content)
+    until(lambda: len(set(disks.ended()) - before) == 1, disks.base)
+    (ended,) = set(disks.ended()) - before
+    done = outcome(disks, ended)
+    assert done.kind == "processed", done.record
+    assert done.file.read_bytes() == content
+    assert ended.isprintable() and done.record["original_name"].isprintable()
+    output = Path(done.record["artifacts"]["output"])
+    assert output.parent == disks.base / "output" and output.name.isprintable()
+    qemu_img("compare", "-f", "vmdk", "-F", "qcow2", tmp_path / "plain.vmdk", output)
+
+
 def test_an_empty_disk_waits_for_its_content(disks):
     (disks.base / "to_be_processed" / "empty.qcow2").touch()
     assert "empty" in until_shown(disks, "waiting", "empty.qcow2")["empty.qcow2"]

@@ -9,6 +9,7 @@ from hypersdkd.model.job import GuestProgress, JobState, JobSummary
 from hypersdkd.model.manifest_draft import ManifestDraft
 from hypersdkd.model.problem import Problem, fail
 from hypersdkd.model.replies import (
+    EventPage,
     JobDetail,
     JobPage,
     JobQuery,
@@ -78,9 +79,9 @@ class FakeWorkflow:
         self._called("job", job_id)
         return JobDetail(self._row(job_id), "/q/processing/x", job_id, 1, STARTED, None)
 
-    async def events(self, job_id: str) -> Sequence[Event]:
-        self._called("events", job_id)
-        return [Event(1, EventType.CLAIMED, STARTED, data={"file": self._row(job_id).id})]
+    async def events(self, job_id: str, limit: int = 1000, cursor: str = "") -> EventPage:
+        self._called("events", job_id, limit, cursor)
+        return EventPage((Event(1, EventType.CLAIMED, STARTED, data={"file": self._row(job_id).id}),), "more")
 
     async def log(self, job_id: str, lines: int) -> Sequence[str]:
         self._called("log", job_id, lines)
@@ -122,8 +123,8 @@ class FakeWorkflow:
     async def resume(self) -> None:
         self._called("resume")
 
-    async def queue(self) -> QueueInspection:
-        self._called("queue")
+    async def queue(self, limit: int = 1000) -> QueueInspection:
+        self._called("queue", limit)
         entry = QueueEntry("half.json", "still being written", 10, STARTED)
         return QueueInspection(waiting=(entry,), counts={"to_be_processed": 1})
 

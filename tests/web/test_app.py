@@ -11,7 +11,7 @@ import pytest
 from hypersdkd.model.problem import ProblemError
 from hypersdkd.web.app import make_app, serve
 from hypersdkd.web.endpoints import ENDPOINTS
-from tests.web.raw import ask, connect, read_reply
+from tests.web.raw import ask
 
 
 async def test_addresses_are_those_bound(url, unix, tmp_path):
@@ -61,14 +61,6 @@ async def test_a_redirect_cannot_carry_markup(url):
     reply = await ask(url, "GET", '/x//"><script>')
     assert reply.status == 301
     assert b"<script>" not in reply.body
-
-
-async def test_what_is_not_http_gets_a_400(url):
-    reader, writer = await connect(url)
-    writer.write(b"\x16\x03\x01 hello\r\n\r\n")
-    assert (await read_reply(reader)).status == 400
-    writer.close()
-    await writer.wait_closed()
 
 
 async def test_the_socket_file_is_private_and_goes_with_the_server(workflow, tmp_path):

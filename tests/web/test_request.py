@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import os
 from urllib.parse import quote
 
 import pytest
@@ -74,7 +76,7 @@ async def test_bad_job_queries(url, workflow, query, word):
 )
 async def test_job_ids_arrive_as_they_are(url, workflow, name):
     await ask(url, "GET", f"{JOBS}/{quote(name, safe='')}/events")
-    assert workflow.calls == [("events", name)]
+    assert workflow.calls == [("events", name, 1000, "")]
 
 
 @pytest.mark.parametrize("name", ["a%2Fb", "%2e%2e", "%2E", "..%2f..%2fetc%2fpasswd", "a%00b"])
@@ -169,9 +171,44 @@ async def test_a_body_that_does_not_come_is_given_up(url, workflow, monkeypatch)
     assert workflow.calls == []
 
 
+async def test_pages_of_events_and_of_the_queue(url, workflow):
+    await ask(url, "GET", f"{JOBS}/web01.json/events?limit=5&cursor=abc")
+    await ask(url, "GET", "/api/workflow/queue?limit=7")
+    await ask(url, "GET", "/api/workflow/queue")
+    assert workflow.calls == [("events", "web01.json", 5, "abc"), ("queue", 7), ("queue", 1000)]
+    for path in (f"{JOBS}/web01.json/events?limit=0", "/api/workflow/queue?limit=10001"):
+        assert (await ask(url, "GET", path)).json["code"] == "request-invalid"
+
+
 async def test_the_idempotency_key_is_passed_on(url, workflow):
     await ask(url, "POST", SUBMIT, b"{}", {"Idempotency-Key": "abc"})
-    assert workflow.calls == [("submit", b"{}", "", "abc")]
+    assert workflow.calls == [("submit", b"{}", "", "tcp abc")]
+
+
+async def test_each_user_has_keys_of_its_own(unix, workflow):
+    await ask(unix, "POST", SUBMIT, b"{}", {"Idempotency-Key": "abc"})
+    assert workflow.calls == [("submit", b"{}", "", f"uid={os.getuid()} abc")]
+
+
+@pytest.mark.parametrize("head", [{"Content-Length": "70000"}, {"Transfer-Encoding": "chunked"}])
+async def test_only_some_large_bodies_are_read_at_once(url, workflow, head):
+    slow = [await connect(url) for _ in range(module.LARGE_BODIES)]
+    lines = "".join(f"{key}: {value}\r\n" for key, value in head.items())
+    for _reader, writer in slow:
+        writer.write(f"POST {VALIDATE} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n".encode())
+        await writer.drain()
+    async with asyncio.timeout(5):
+        while (refused := await ask(url, "POST", VALIDATE, b"x" * 70_000)).status != 429:
+            workflow.calls.clear()
+    assert (refused.json["code"], refused.headers["Retry-After"]) == ("request-busy", "1")
+    assert "valid" not in refused.json
+    assert (await ask(url, "POST", VALIDATE, b"x" * 60_000)).status == 200
+    for _reader, writer in slow:
+        writer.close()
+        await writer.wait_closed()
+    async with asyncio.timeout(5):
+        while (await ask(url, "POST", VALIDATE, b"x" * 70_000)).status != 200:
+            pass
 
 
 @pytest.mark.parametrize("key", ["x" * 256, "a\tb"])

@@ -21,6 +21,7 @@ async def test_queue(url):
         "ignored": [],
         "foreign": [],
         "counts": {"to_be_processed": 1},
+        "left_out": {},
     }
 
 

@@ -1,0 +1,65 @@
+"""Work orders of a job: a directory and an order for each of its guests."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from hypersdkd.engine.claims import Claim
+from hypersdkd.engine.guest_files import WorkOrder
+from hypersdkd.engine.journal import JournalWriter
+from hypersdkd.engine.plan import PlannedGuest, plan
+from hypersdkd.engine.workshop import Workshop
+from hypersdkd.host.files import remove_tree
+from hypersdkd.model.event import EventType
+from hypersdkd.model.guest import Guest
+from hypersdkd.model.stage import Stage
+
+
+def write_orders(shop: Workshop, claim: Claim, guests: Sequence[Guest]) -> None:
+    """Give each guest its directory and its order, those that are there already excepted. Blocks."""
+    known = _known_orders(shop, claim)
+    in_use = shop.outputs_in_use
+
+    def busy(path: Path) -> bool:
+        return in_use.get(path, claim.id) != claim.id
+
+    for number, planned in enumerate(plan(claim.id, guests, shop.places, busy), start=1):
+        if known.pop(number, None) != planned.guest:
+            _write_order(shop, claim, number, planned)
+    for number in known:  # of a manifest that was changed before its retry
+        remove_tree(guest_directory(shop, claim, number))
+
+
+def _known_orders(shop: Workshop, claim: Claim) -> dict[int, Guest]:
+    """Guests that are there already: after a kill while they were planned, or completed before a retry."""
+    orders = {}
+    for directory in shop.spool.claims.guest_directories(claim.id):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            orders[int(directory.name)] = WorkOrder.read(directory).guest
+    return orders
+
+
+def guest_directory(shop: Workshop, claim: Claim, number: int) -> Path:
+    """The directory of a job's guest; the first has number 1."""
+    return shop.spool.claims.directory(claim.id) / f"{number:05d}"
+
+
+def _write_order(shop: Workshop, claim: Claim, number: int, planned: PlannedGuest) -> None:
+    directory = guest_directory(shop, claim, number)
+    if (directory / "guest.json").exists():  # another guest's, of a former run
+        remove_tree(directory)
+    directory.mkdir(mode=0o750, exist_ok=True)
+    order = WorkOrder(
+        claim.id,
+        planned.guest,
+        tuple(str(root) for root in shop.places.source_roots),
+        shop.plugin_directories,
+        shop.worker_plugins,
+    )
+    with JournalWriter(directory, planned.guest.name) as journal:
+        journal.append(EventType.CLAIMED, "", {"job": claim.id})
+        if planned.problem is not None:
+            journal.append(EventType.FAILED, Stage.LOAD.value, {"problem": planned.problem.as_dict()})
+    order.write(directory)  # last: a guest without it is planned again

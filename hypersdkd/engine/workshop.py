@@ -1,0 +1,46 @@
+"""The workshop: what the work of every job shares."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor as ThreadExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from hypersdkd.engine.claims import Claim
+from hypersdkd.engine.plan import Places
+from hypersdkd.engine.slots import Slots
+from hypersdkd.engine.spool import Spool
+from hypersdkd.host.inotify import Inotify
+from hypersdkd.model.event import Event
+from hypersdkd.model.problem import Problem
+from hypersdkd.model.replies import Validation
+from hypersdkd.spec.types import Executor
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What every job's work shares. ``disk_thread`` has one thread: the spool's moves never overlap."""
+
+    mode: str
+    spool: Spool
+    places: Places
+    slots: Slots
+    executor: Executor
+    inotify: Inotify
+    disk_thread: ThreadExecutor
+    max_attempts: int
+    plugin_directories: tuple[str, ...]
+    worker_plugins: tuple[str, ...]
+    validate: Callable[[bytes, str], Awaitable[Validation]]
+    on_event: Callable[[str, Event], None]
+    on_ended: Callable[[Claim, Problem | None], None]
+    outputs_in_use: dict[Path, str] = field(default_factory=dict)
+
+    async def in_disk_thread(self, call: Callable[[], _T]) -> _T:
+        """Run a blocking move of the spool."""
+        return await asyncio.get_running_loop().run_in_executor(self.disk_thread, call)

@@ -1,0 +1,139 @@
+"""Confine a child to the few files it needs: Landlock, a part of Linux since 5.13 that needs no privilege.
+
+An image is parsed by a program that can be told by the image to open other files. We judge images first, but
+whatever slips through the judgement still reaches nothing but what is named here.
+Constants and structures: linux/landlock.h; numbers of system calls: asm-generic/unistd.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hypersdkd.model.problem import Problem
+
+#: What every program needs: itself, libraries, and where the linker finds them. Read and executed only.
+_SYSTEM: Final = ("/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/ld.so.preload")
+
+#: What qemu and its libraries look at besides: random numbers, the number of processors and of memory nodes.
+_FACTS: Final = ("/dev/urandom", "/proc/stat", "/sys/devices/system")
+
+_CREATE_RULESET: Final = 444
+_ADD_RULE: Final = 445
+_RESTRICT_SELF: Final = 446
+_ASK_VERSION: Final = 1
+_PATH_BENEATH: Final = 1
+_PR_SET_NO_NEW_PRIVS: Final = 38
+
+_EXECUTE: Final = 1 << 0
+_WRITE: Final = 1 << 1
+_READ: Final = 1 << 2
+_READ_DIRECTORY: Final = 1 << 3
+_TRUNCATE: Final = 1 << 14
+#: Rights over files that each version knows: of the first 13; then also to move, truncate, and drive devices.
+_FILE_RIGHTS: Final = (0, 0x1FFF, 0x3FFF, 0x7FFF, 0x7FFF, 0xFFFF)
+_TCP_FROM: Final = 4
+_TCP: Final = 0b11
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """The open files that a child may read, and those that it may also write."""
+
+    read: tuple[int, ...] = ()
+    write: tuple[int, ...] = ()
+
+
+def version() -> int:
+    """Which Landlock the kernel has; 0 for none, or one that is switched off."""
+    return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(_ASK_VERSION))))
+
+
+def obstacle(program: str) -> Problem | None:
+    """Why ``program`` would run unconfined, as a warning; ``None`` if it would not."""
+    if not version():
+        reason = "this kernel has no Landlock"
+    elif not _is_of_the_system(program):
+        reason = f"{shutil.which(program)} is not below /usr, so what it needs is not known"
+    else:
+        return None
+    return Problem("tool-unconfined", f"{program} can open any file that the daemon can: {reason}")
+
+
+def _is_of_the_system(program: str) -> bool:
+    found = shutil.which(program)
+    return found is None or Path(os.path.realpath(found)).is_relative_to("/usr")
+
+
+@contextmanager
+def confining(program: str, confinement: Confinement | None) -> Iterator[Callable[[], None]]:
+    """What the child has to call before it becomes ``program``: nothing where :func:`obstacle` finds one.
+
+    After the fork it makes two system calls and allocates nothing. Raises ``OSError``.
+    """
+    abi = version()
+    if confinement is None or not abi or not _is_of_the_system(program):
+        yield lambda: None
+        return
+    ruleset = _ruleset(abi, confinement)
+
+    def restrict() -> None:
+        if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or _libc.syscall(_RESTRICT_SELF, ruleset, 0):
+            os._exit(126)  # rather nothing than unconfined
+
+    try:
+        yield restrict
+    finally:
+        os.close(ruleset)
+
+
+def _ruleset(abi: int, confinement: Confinement) -> int:
+    """The descriptor of the rules."""
+    known = _FILE_RIGHTS[min(abi, len(_FILE_RIGHTS) - 1)]
+    attribute = struct.pack("=QQ", known, _TCP) if abi >= _TCP_FROM else struct.pack("=Q", known)
+    ruleset = _call(_CREATE_RULESET, attribute, ctypes.c_size_t(len(attribute)), ctypes.c_uint(0))
+    try:
+        for path in _SYSTEM:
+            _allow_path(ruleset, path, _READ | _EXECUTE | _READ_DIRECTORY)
+        for path in _FACTS:
+            _allow_path(ruleset, path, _READ | _READ_DIRECTORY)
+        _allow_path(ruleset, "/dev/null", _READ | _WRITE)  # qemu tries its locks on it
+        _allow(ruleset, confinement.read, _READ)
+        _allow(ruleset, confinement.write, (_READ | _WRITE | _TRUNCATE) & known)
+    except BaseException:
+        os.close(ruleset)
+        raise
+    return ruleset
+
+
+def _allow_path(ruleset: int, path: str, rights: int) -> None:
+    try:
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        _allow(ruleset, [fd], rights if Path(path).is_dir() else rights & ~_READ_DIRECTORY)
+    finally:
+        os.close(fd)
+
+
+def _allow(ruleset: int, fds: Sequence[int], rights: int) -> None:
+    for fd in fds:
+        _call(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, fd), ctypes.c_uint(0))
+
+
+def _call(number: int, *arguments: object) -> int:
+    result = int(_libc.syscall(number, *arguments))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"Landlock: {os.strerror(code)}")
+    return result

@@ -1,0 +1,67 @@
+"""What a job comes to, from how its guests fared."""
+
+from __future__ import annotations
+
+import pytest
+
+from hypersdkd.engine.job_outcome import outcome_of, share_of
+from hypersdkd.model.event import Event, EventType
+from hypersdkd.model.job import JobState
+from hypersdkd.model.problem import Problem
+from hypersdkd.model.report import GuestFold, fold
+
+ENDS = {"c": EventType.FINISHED, "f": EventType.FAILED, "x": EventType.CANCELLED}
+T = "2026-01-01T00:00:00.000Z"
+
+
+def guests(ends: str) -> list[GuestFold]:
+    """One guest a letter: completed, failed or cancelled (x)."""
+    problem = {"problem": {"code": "no-space", "message": "full", "detail": "trace"}}
+    return [fold([Event(1, ENDS[end], T, f"vm{number}", "convert", problem)]) for number, end in enumerate(ends)]
+
+
+@pytest.mark.parametrize(
+    ("ends", "outcome", "code", "words"),
+    [
+        ("", JobState.COMPLETED, "", ""),
+        ("c", JobState.COMPLETED, "", ""),
+        ("ccc", JobState.COMPLETED, "", ""),
+        ("f", JobState.FAILED, "no-space", "full"),
+        ("cfcf", JobState.FAILED, "batch-failed", "2 of 4 guests failed (vm1, vm3); the first: full"),
+        ("f" * 7, JobState.FAILED, "batch-failed", "(vm0, vm1, vm2, vm3, vm4)"),
+        ("x", JobState.CANCELLED, "cancelled", "the job was cancelled"),
+        (
+            "cfxx",
+            JobState.CANCELLED,
+            "cancelled",
+            "1 of 4 guests were completed, 1 failed (vm1), 2 cancelled (vm2, vm3)",
+        ),
+    ],
+)
+def test_the_outcome_of_all_guests(ends: str, outcome: JobState, code: str, words: str) -> None:
+    found, problem = outcome_of(guests(ends), None)
+    assert found is outcome
+    assert (problem.code if problem else "") == code
+    assert words in (problem.message if problem else "")
+
+
+def test_a_problem_of_the_whole_job_stands_for_it() -> None:
+    problem = Problem("document-syntax", "broken")
+    assert outcome_of([], problem) == (JobState.FAILED, problem)
+    cancelled = Problem("cancelled", "the job was cancelled")
+    assert outcome_of([], cancelled) == (JobState.CANCELLED, cancelled)
+
+
+@pytest.mark.parametrize(
+    ("stage", "percent", "share"),
+    [("load", 0, 0), ("load", 100, 5), ("convert", 50, 55), ("validate", 99, 99), ("x", 9, 0)],
+)
+def test_a_guests_share_grows_through_its_stages(stage: str, percent: int, share: int) -> None:
+    events = [
+        Event(1, EventType.STARTED, T),
+        Event(2, EventType.STAGE_STARTED, T, "", stage),
+        Event(3, EventType.PROGRESS, T, "", stage, {"percent": percent}),
+    ]
+    assert share_of(fold(events)) == share
+    assert share_of(fold([])) == 0
+    assert share_of(guests("f")[0]) == 100

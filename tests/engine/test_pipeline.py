@@ -1,0 +1,264 @@
+"""A guest's stages, and that each of its outcomes ends in its journal with nothing left behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hypersdkd.engine import publication
+from hypersdkd.engine.guest_files import WorkOrder
+from hypersdkd.engine.journal import JournalWriter
+from hypersdkd.engine.pipeline import Pipeline
+from hypersdkd.model.disk import OutputDisk
+from hypersdkd.model.job import JobState
+from hypersdkd.model.problem import Problem, fail
+from hypersdkd.model.stage import Stage
+from hypersdkd.spec.ports import StepContext
+from hypersdkd.spec.types import Loader, Step
+from tests.engine.guests import FewPlugins, convert, folded, left, make_guest, steps, types
+
+
+def run(directory: Path, order: WorkOrder, plugins: FewPlugins) -> bool:
+    with JournalWriter(directory, "web01") as journal:
+        return Pipeline(directory, order, plugins, journal).run()  # type: ignore[arg-type]
+
+
+def failed(directory: Path) -> Problem:
+    state = folded(directory)
+    assert state.state is JobState.FAILED
+    assert state.problem is not None
+    return state.problem
+
+
+def test_a_guest_is_converted(tmp_path: Path) -> None:
+    directory, order = make_guest(tmp_path, disks=2)
+    seen: list[str] = []
+
+    def look(name: str) -> Callable[[StepContext], None]:
+        return lambda context: seen.append(f"{name}: {len(context.disks)} in, {len(context.outputs)} out")
+
+    plugins = steps(
+        convert,
+        look("validate"),
+        Step("load", Stage.LOAD, look("load")),
+        Step("before", Stage.CONVERT, look("before"), 50),
+    )
+    plugins.steps = sorted(plugins.steps, key=lambda item: item[1].order)
+    assert run(directory, order, plugins)
+    assert left(tmp_path) == ["web01-0.qcow2", "web01-1.qcow2"]
+    assert seen == ["load: 2 in, 0 out", "before: 2 in, 0 out", "validate: 2 in, 2 out"]
+    report = folded(directory).report()
+    assert report["status"] == "completed"
+    assert report["artifacts"] == {
+        "input": ["/in/0", "/in/1"],
+        "outputs": [str(tmp_path / "output" / f"web01-{number}.qcow2") for number in range(2)],
+    }
+    stages = report["stages"]
+    assert isinstance(stages, dict)
+    assert {name: entry["status"] for name, entry in stages.items()} == {
+        "load": "completed",
+        "inspect": "skipped",
+        "fix": "skipped",
+        "convert": "completed",
+        "validate": "completed",
+    }
+    assert not (directory / "work").exists()
+    assert types(directory)[-2:] == ["publishing", "finished"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (fail("no-space", "full"), "no-space", "full"),
+        (ValueError("why"), "step-failed", "plugin mine, step convert: ValueError: why"),
+        (SystemExit(0), "step-failed", "SystemExit: 0"),
+        (OSError(28, "No space left"), "step-failed", "No space left"),
+        (RecursionError(), "step-failed", "RecursionError"),
+        (UnicodeEncodeError("ascii", "\udc80", 0, 1, "\ud800"), "step-failed", "UnicodeEncodeError"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize("stage", [Stage.CONVERT, Stage.VALIDATE])
+def test_a_step_that_raises_fails_its_guest(
+    tmp_path: Path, error: BaseException, code: str, words: str, stage: Stage
+) -> None:
+    def broken(context: StepContext) -> None:
+        (context.work / "scratch").write_text("x")
+        if stage is Stage.CONVERT:
+            convert(context)
+        raise error
+
+    directory, order = make_guest(tmp_path)
+    plugins = steps(broken) if stage is Stage.CONVERT else steps(convert, broken)
+    assert not run(directory, order, plugins)
+    problem = failed(directory)
+    assert problem.code == code
+    assert words.replace("convert", stage.value) in problem.message
+    assert folded(directory).stage == stage.value
+    assert left(tmp_path) == []
+    assert not (directory / "work").exists()
+    if code == "step-failed":
+        assert "Traceback" in problem.detail
+
+
+def test_a_loader_that_raises_fails_its_guest(tmp_path: Path) -> None:
+    def broken(_context: StepContext, _disk: object) -> None:
+        raise KeyError("header")
+
+    directory, order = make_guest(tmp_path)
+    plugins = steps()
+    plugins.loaders = [Loader(frozenset({"raw"}), broken)]  # type: ignore[arg-type]
+    assert not run(directory, order, plugins)
+    problem = failed(directory)
+    assert problem.code == "step-failed"
+    assert "KeyError" in problem.message
+    assert folded(directory).stage == "load"
+
+
+def test_a_source_type_that_nobody_reads(tmp_path: Path) -> None:
+    directory, order = make_guest(tmp_path)
+    plugins = steps()
+    plugins.loaders = [Loader(frozenset({"ova", "vmdk"}), convert)]  # type: ignore[arg-type]
+    assert not run(directory, order, plugins)
+    problem = failed(directory)
+    assert problem.code == "source-type-unknown"
+    assert "ova, vmdk" in problem.remedy
+
+
+@pytest.mark.parametrize("missing", [Stage.CONVERT, Stage.VALIDATE])
+def test_a_stage_without_which_nothing_is_converted(tmp_path: Path, missing: Stage) -> None:
+    directory, order = make_guest(tmp_path)
+    plugins = steps()
+    plugins.steps = [item for item in plugins.steps if item[1].stage is not missing]
+    assert not run(directory, order, plugins)
+    assert failed(directory).code == "plugin-failed"
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(("wish", "warned"), [(None, 0), ({}, 0), ({"enabled": False}, 0), ({"enabled": True}, 1)])
+@pytest.mark.parametrize("stage", ["inspect", "fix"])
+def test_a_stage_that_was_asked_for_and_is_not_there_is_said(
+    tmp_path: Path, stage: str, wish: dict[str, object] | None, warned: int
+) -> None:
+    directory, order = make_guest(tmp_path, **{stage: wish})
+    assert run(directory, order, steps())
+    warnings = folded(directory).report()["warnings"]
+    assert isinstance(warnings, list)
+    assert [warning["code"] for warning in warnings] == ["manifest-unsupported"] * warned
+
+
+def test_a_nested_wish_counts(tmp_path: Path) -> None:
+    directory, order = make_guest(tmp_path, fix={"fstab": {"enabled": True}}, warnings=({"code": "a", "message": "b"},))
+    assert run(directory, order, steps())
+    warnings = folded(directory).report()["warnings"]
+    assert isinstance(warnings, list)
+    assert [warning["code"] for warning in warnings] == ["a", "manifest-unsupported"]
+
+
+def test_fewer_outputs_than_disks_is_no_success(tmp_path: Path) -> None:
+    directory, order = make_guest(tmp_path, disks=2)
+
+    def half(context: StepContext) -> None:
+        context.temporary_for(0).write_text("half")
+        context.add_output(OutputDisk(context.temporary_for(0), Path(context.guest.outputs[0]), "qcow2", 4))
+
+    assert not run(directory, order, steps(half))
+    assert failed(directory).code == "output-invalid"
+    assert left(tmp_path) == []
+
+
+def test_an_output_that_appeared_meanwhile_is_kept(tmp_path: Path) -> None:
+    directory, order = make_guest(tmp_path, disks=2)
+    theirs = Path(order.guest.outputs[1])
+
+    def appears(_context: StepContext) -> None:
+        theirs.write_text("theirs")
+
+    assert not run(directory, order, steps(convert, appears))
+    assert failed(directory).code == "output-exists"
+    assert left(tmp_path) == ["web01-1.qcow2"]
+    assert theirs.read_text() == "theirs"
+
+
+class KilledError(BaseException):
+    """Stands for the end of the process."""
+
+
+real_publish = Pipeline._publish
+
+
+def publish_and_die(self: Pipeline) -> None:
+    real_publish(self)
+    raise KilledError
+
+
+@pytest.mark.parametrize("renamed", [0, 1, 2])
+def test_a_worker_killed_while_it_publishes_is_followed_by_one_that_only_publishes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renamed: int
+) -> None:
+    directory, order = make_guest(tmp_path, disks=2)
+    real, left_to_do = publication.rename_new, renamed
+
+    def dying(source: Path, target: Path) -> None:
+        nonlocal left_to_do
+        if left_to_do == 0:
+            raise KilledError
+        left_to_do -= 1
+        real(source, target)
+
+    monkeypatch.setattr(publication, "rename_new", dying)
+    if renamed == 2:
+        monkeypatch.setattr(Pipeline, "_publish", publish_and_die)
+    with pytest.raises(KilledError):
+        run(directory, order, steps())
+    monkeypatch.undo()
+
+    def never(_context: StepContext) -> None:
+        raise AssertionError("it is converted already")
+
+    assert run(directory, order, steps(never))
+    assert left(tmp_path) == ["web01-0.qcow2", "web01-1.qcow2"]
+    assert types(directory)[-2:] == ["recovered", "finished"]
+    assert folded(directory).attempts == 1
+
+
+def test_a_worker_killed_before_it_publishes_is_followed_by_one_that_begins_anew(tmp_path: Path) -> None:
+    directory, order = make_guest(tmp_path)
+
+    def dying(context: StepContext) -> None:
+        (context.work / "left").write_text("x")
+        context.temporary_for(0).write_text("half")
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        run(directory, order, steps(dying))
+    seen: list[list[str]] = []
+
+    def look(context: StepContext) -> None:
+        seen.append([*os.listdir(context.work), *left(tmp_path)])
+        convert(context)
+
+    assert run(directory, order, steps(look))
+    assert seen == [[]]
+    assert (tmp_path / "output" / "web01-0.qcow2").read_text() == "disk 0"
+
+
+def test_what_was_published_and_taken_away_is_converted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory, order = make_guest(tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(Pipeline, "_publish", publish_and_die)
+        run(directory, order, steps())
+    (tmp_path / "output" / "web01-0.qcow2").unlink()
+    assert run(directory, order, steps())
+    assert folded(directory).attempts == 2
+
+
+def test_a_steps_output_is_on_record_with_its_size(tmp_path: Path) -> None:
+    directory, order = make_guest(tmp_path)
+    assert run(directory, order, steps())
+    files = folded(directory).report()["files"]
+    assert isinstance(files, list)
+    assert (files[-1]["kind"], files[-1]["bytes"], files[-1]["format"]) == ("output", 6, "qcow2")

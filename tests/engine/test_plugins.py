@@ -1,0 +1,228 @@
+"""Whatever a plugin does, it harms nobody but itself, and its record says what it was."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hypersdkd.engine import plugins as module
+from hypersdkd.engine.plugin_record import PluginRecord, PluginState
+from hypersdkd.engine.plugins import Plugins
+from tests.privileges import NOBODY
+
+HEAD = "from hypersdkd.spec.hooks import hookimpl\n"
+STATUS = HEAD + "@hookimpl\ndef hypersdkd_status(view):\n    return {}\n"
+LOADER = (
+    HEAD + "from hypersdkd.spec.types import Loader\n@hookimpl\ndef hypersdkd_loaders():\n"
+    "    return [Loader(frozenset({'tape'}), print)]\n"
+)
+STEPS = (
+    HEAD + "from hypersdkd.model.stage import Stage\nfrom hypersdkd.spec.types import Step\n@hookimpl\n"
+    "def hypersdkd_steps():\n    return [Step('late', Stage.FIX, print, 900), Step('early', Stage.FIX, print, 1)]\n"
+)
+
+
+@pytest.fixture
+def drop_in(tmp_path: Path) -> Callable[..., Plugins]:
+    """Load plugins from files: ``name=text``."""
+    tmp_path.chmod(0o755)
+
+    def load(disabled: tuple[str, ...] = (), only: frozenset[str] | None = None, **texts: str) -> Plugins:
+        for name, text in texts.items():
+            path = tmp_path / f"{name}.py"
+            if not path.exists():
+                path.write_text(text)
+                path.chmod(0o644)
+        return Plugins.load([tmp_path], disabled, only)
+
+    return load
+
+
+def record(plugins: Plugins, name: str) -> PluginRecord:
+    return next(found for found in plugins.records if found.name == name)
+
+
+def told(plugins: Plugins, name: str) -> tuple[str, str]:
+    found = record(plugins, name)
+    return found.state.value, found.problem.message if found.problem else ""
+
+
+def hooks_of(plugins: Plugins, hook: str) -> list[str]:
+    return [found.record.name for found in plugins.implementations(hook)]
+
+
+def test_the_built_in_plugins_are_loaded_like_any_other() -> None:
+    plugins = Plugins.load()
+    assert {found.state for found in plugins.records} == {PluginState.LOADED}
+    assert {"status", "load_disk", "convert_qemu_img", "executor_local"} <= {found.name for found in plugins.records}
+    assert all(found.version and found.hooks and found.source for found in plugins.records)
+    assert "local" in {executor.name for executor in plugins.executors}
+    assert set(plugins.for_workers) >= {"load_disk", "convert_qemu_img", "validate_image"}
+    assert not {"status", "executor_local"} & set(plugins.for_workers)
+
+
+def test_a_drop_in_is_used(drop_in: Callable[..., Plugins]) -> None:
+    plugins = drop_in(mine=STATUS + LOADER.removeprefix(HEAD))
+    assert told(plugins, "mine") == ("loaded", "")
+    assert record(plugins, "mine").hooks == ("hypersdkd_loaders", "hypersdkd_status")
+    assert hooks_of(plugins, "hypersdkd_status")[0] == "mine", "the latest is asked first"
+    assert [loader.source_types for loader in plugins.loaders][-1] == {"tape"}
+    assert record(plugins, "mine").as_dict()["problem"] is None
+
+
+def test_steps_come_in_their_order_whoever_declares_them(drop_in: Callable[..., Plugins]) -> None:
+    plugins = drop_in(mine=STEPS)
+    names = [step.name for _plugin, step in plugins.steps]
+    assert names[0] == "early"
+    assert names[-1] == "late"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("raise KeyError('why')", "KeyError: 'why'"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("import sys\nsys.exit()", "SystemExit"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("def broken(:", "SyntaxError"),
+        ("import no_such_module", "No module named"),
+        ("\0", "null bytes"),
+        (HEAD + "@hookimpl\ndef hypersdkd_statos(view): pass", "did you mean hypersdkd_status?"),
+        (HEAD + "@hookimpl\ndef hypersdkd_status(vew): pass", "vew"),
+        (HEAD + "@hookimpl\nasync def hypersdkd_status(view): pass", "not async ones"),
+        (HEAD + "@hookimpl\nasync def hypersdkd_steps(): pass", "not async ones"),
+        (HEAD + "@hookimpl(wrapper=True)\ndef hypersdkd_status(view):\n    return (yield)", "wrappers are not called"),
+        (HEAD + "@hookimpl(hookwrapper=True)\ndef hypersdkd_status(view):\n    yield", "wrappers are not called"),
+        (HEAD + "@hookimpl\ndef hypersdkd_steps(): return ['x']", "must return Step declarations, not str"),
+        (HEAD + "@hookimpl\ndef hypersdkd_loaders(): return None", "TypeError"),
+        (HEAD + "@hookimpl\ndef hypersdkd_executors(): raise ValueError('why')", "ValueError: why"),
+        (HEAD + "@hookimpl\ndef hypersdkd_executors():\n    import sys\n    sys.exit(1)", "SystemExit"),
+    ],
+)
+def test_a_broken_plugin_is_not_used_at_all(drop_in: Callable[..., Plugins], text: str, message: str) -> None:
+    good_part = "" if "def broken" in text or "\0" in text else STATUS.replace("status(view)", "inspect_queue(queue)")
+    plugins = drop_in(bad=good_part + text, good=STATUS)
+    state, why = told(plugins, "bad")
+    assert (state, message in why) == ("broken", True), why
+    assert record(plugins, "bad").as_dict()["errors"] == 1
+    assert "bad" not in hooks_of(plugins, "hypersdkd_inspect_queue")
+    assert "bad" not in hooks_of(plugins, "hypersdkd_status")
+    assert told(plugins, "good") == ("loaded", "")
+    assert told(plugins, "status") == ("loaded", "")
+
+
+def test_a_plugin_with_one_bad_declaration_declares_nothing(drop_in: Callable[..., Plugins]) -> None:
+    before = len(Plugins.load().loaders)
+    plugins = drop_in(bad=LOADER + "@hookimpl\ndef hypersdkd_steps():\n    return 1 / 0\n")
+    assert told(plugins, "bad")[0] == "broken"
+    assert len(plugins.loaders) == before
+    assert "bad" not in plugins.for_workers
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """What a plugin may wait for; opened at the end, so that no thread is left."""
+    monkeypatch.setattr(module, "IMPORT_LIMIT", 0.05)
+    event = threading.Event()
+    monkeypatch.setattr(threading, "hypersdkd_gate", event, raising=False)
+    yield event
+    event.set()
+    for thread in threading.enumerate():
+        if thread.name == "plugin-import":
+            thread.join(5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import threading\nthreading.hypersdkd_gate.wait(20)\n",
+        HEAD + "@hookimpl\ndef hypersdkd_steps():\n    import threading\n    threading.hypersdkd_gate.wait(20)\n",
+    ],
+    ids=["import", "declaration"],
+)
+@pytest.mark.usefixtures("gate")
+def test_one_that_never_returns_does_not_hold_up_the_start(drop_in: Callable[..., Plugins], text: str) -> None:
+    plugins = drop_in(zz_good=STATUS, stuck=text)
+    state, why = told(plugins, "stuck")
+    assert (state, "took longer than" in why) == ("broken", True)
+    assert told(plugins, "zz_good") == ("loaded", "")
+
+
+def test_a_disabled_plugin_is_never_imported(drop_in: Callable[..., Plugins], tmp_path: Path) -> None:
+    mark = tmp_path / "imported"
+    plugins = drop_in(("mine", "status", "unheard"), mine=f"open({str(mark)!r}, 'w')")
+    assert told(plugins, "mine") == told(plugins, "status") == ("disabled", "")
+    assert not mark.exists()
+    assert hooks_of(plugins, "hypersdkd_status") == []
+
+
+def test_only_those_that_are_wanted_are_loaded(drop_in: Callable[..., Plugins], tmp_path: Path) -> None:
+    mark = tmp_path / "imported"
+    plugins = drop_in(only=frozenset({"mine", "load_disk"}), mine=LOADER, other=f"open({str(mark)!r}, 'w')")
+    assert [found.name for found in plugins.records] == ["load_disk", "mine"]
+    assert not mark.exists()
+
+
+def test_a_name_is_taken_once(drop_in: Callable[..., Plugins], tmp_path: Path) -> None:
+    plugins = drop_in(status=STATUS)
+    states = [(found.state.value, found.source) for found in plugins.records if found.name == "status"]
+    assert states == [("loaded", "hypersdkd_plugins.status"), ("refused", str(tmp_path / "status.py"))]
+    assert hooks_of(plugins, "hypersdkd_status") == ["status"]
+
+
+def test_a_file_that_others_can_write_is_refused(drop_in: Callable[..., Plugins], tmp_path: Path) -> None:
+    for name, mode in (("group", 0o664), ("everyone", 0o646)):
+        (tmp_path / f"{name}.py").write_text(STATUS)
+        (tmp_path / f"{name}.py").chmod(mode)
+    plugins = drop_in()
+    for name in ("group", "everyone"):
+        state, why = told(plugins, name)
+        assert (state, "can be written by" in why) == ("refused", True)
+    assert hooks_of(plugins, "hypersdkd_status") == ["status"]
+
+
+def test_a_directory_that_others_can_write_is_refused(drop_in: Callable[..., Plugins], tmp_path: Path) -> None:
+    drop_in(mine=STATUS)
+    tmp_path.chmod(0o777)
+    assert told(drop_in(), "mine")[0] == "refused"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_a_file_of_another_user_is_refused(drop_in: Callable[..., Plugins], tmp_path: Path) -> None:
+    drop_in(mine=STATUS)
+    os.chown(tmp_path / "mine.py", NOBODY, NOBODY)
+    state, why = told(drop_in(), "mine")
+    assert (state, f"belongs to user {NOBODY}" in why) == ("refused", True)
+
+
+def test_what_is_no_regular_file_is_refused(drop_in: Callable[..., Plugins], tmp_path: Path) -> None:
+    (tmp_path / "real.txt").write_text(STATUS)
+    (tmp_path / "link.py").symlink_to("real.txt")
+    (tmp_path / "dangling.py").symlink_to("nowhere")
+    (tmp_path / "directory.py").mkdir(mode=0o755)
+    os.mkfifo(tmp_path / "fifo.py", 0o644)
+    (tmp_path / ".hidden.py").write_text("raise ValueError")
+    (tmp_path / "notes.txt").write_text("not a plugin")
+    plugins = drop_in()
+    assert {found.name for found in plugins.records if found.state is PluginState.REFUSED} == {
+        "link",
+        "dangling",
+        "directory",
+        "fifo",
+    }
+    assert not {"hidden", ".hidden", "notes"} & {found.name for found in plugins.records}
+
+
+def test_a_directory_that_is_missing_holds_nothing(tmp_path: Path) -> None:
+    assert {found.name for found in Plugins.load([tmp_path / "none"]).records} == {
+        found.name for found in Plugins.load().records
+    }
+
+
+def test_dataclasses_of_a_drop_in_find_their_module(drop_in: Callable[..., Plugins]) -> None:
+    text = "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass A:\n    x: int\n"
+    assert told(drop_in(mine=text + STATUS.replace("from", "\nfrom", 1)), "mine") == ("loaded", "")

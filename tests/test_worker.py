@@ -1,0 +1,89 @@
+"""The worker as a process: its exit status, its lock, and that it never begins what has ended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from hypersdkd.engine.guest_files import LOCK, STAMP, WorkOrder
+from hypersdkd.engine.journal import JournalWriter
+from hypersdkd.engine.plugins import Plugins
+from hypersdkd.host.files import try_lock
+from hypersdkd.host.sessions import read_stamp
+from hypersdkd.model.event import EventType
+from hypersdkd.model.guest import DiskSource, Guest
+from tests.engine.guests import folded, types
+from tests.images import make
+
+
+def run_worker(*arguments: Path | str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hypersdkd.worker", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def guest(tmp_path: Path, source: Path) -> Path:
+    directory = tmp_path / "guest"
+    directory.mkdir()
+    made = Guest(
+        "web01",
+        (DiskSource("raw", str(source)),),
+        outputs=(str(tmp_path / "out" / "web01.qcow2"),),
+        output_root=str(tmp_path),
+    )
+    plugins = tuple(Plugins.load().for_workers)
+    WorkOrder("web01.json", made, (str(tmp_path),), (), plugins).write(directory)
+    return directory
+
+
+def test_a_disk_is_converted(tmp_path: Path) -> None:
+    directory = guest(tmp_path, make(tmp_path / "disk.raw", size=2 << 20))
+    done = run_worker(directory)
+    assert done.returncode == 0, done.stderr
+    assert os.listdir(tmp_path / "out") == ["web01.qcow2"]
+    assert types(directory)[0] == "started"
+    assert types(directory)[-1] == "finished"
+    stamp = read_stamp(directory / STAMP)
+    assert stamp is not None
+    assert not stamp.alive()
+    again = run_worker(directory)
+    assert again.returncode == 0
+    assert types(directory).count("started") == 1, "it has ended: a second worker finds nothing to do"
+
+
+def test_a_guest_that_fails(tmp_path: Path) -> None:
+    directory = guest(tmp_path, tmp_path / "missing.raw")
+    done = run_worker(directory)
+    assert done.returncode == 1
+    state = folded(directory)
+    assert state.problem is not None
+    assert state.problem.code == "source-missing"
+    assert "source-missing" in done.stderr
+    assert not (tmp_path / "out" / "web01.qcow2").exists()
+
+
+def test_a_guest_that_another_worker_holds(tmp_path: Path) -> None:
+    directory = guest(tmp_path, tmp_path / "missing.raw")
+    lock = try_lock(directory / LOCK)
+    assert lock is not None
+    done = run_worker(directory)
+    os.close(lock)
+    assert (done.returncode, "another worker holds" in done.stderr) == (75, True)
+    assert types(directory) == []
+
+
+def test_an_order_that_cannot_be_read_is_a_crash(tmp_path: Path) -> None:
+    directory = guest(tmp_path, tmp_path / "missing.raw")
+    with JournalWriter(directory, "web01") as journal:
+        journal.append(EventType.CLAIMED)
+    (directory / "guest.json").write_text("{")
+    done = run_worker(directory)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert types(directory) == ["claimed"], "the daemon counts it"
+
+
+def test_its_usage() -> None:
+    done = run_worker()
+    assert (done.returncode, done.stderr) == (2, "usage: python -m hypersdkd.worker GUEST_DIR\n")
