@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from typing import Final
 
 from hypersdkd.host import qemu_img, second_opinion
+from hypersdkd.host.checksum import sha256_of
 from hypersdkd.host.image_file import ImageFacts, ImageFile
 from hypersdkd.host.image_header import judge
 from hypersdkd.host.image_source import fingerprint, open_source
@@ -22,8 +22,6 @@ SOURCE_TYPES: Final = frozenset({"vmdk", "raw", "qcow2", "vdi"})
 
 #: Seconds for reading an image's tables: a fully allocated disk of 62 TiB takes 20.
 _JUDGE_SECONDS: Final = 300.0
-
-_CHUNK: Final = 1 << 20
 
 
 @hookimpl
@@ -80,13 +78,7 @@ def _compare_with_qemu(image: ImageFile, facts: ImageFacts) -> None:
 
 def _digest(context: StepContext, image: ImageFile, promised: str) -> str:
     """The file's SHA-256; raises ``source-changed`` if another one was promised."""
-    digest = hashlib.sha256()
-    offset = 0
-    while chunk := os.pread(image.fd, _CHUNK, offset):
-        digest.update(chunk)
-        offset += len(chunk)
-        context.progress(offset, image.size)
-    found = f"sha256:{digest.hexdigest()}"
+    found = sha256_of(image.fd, image.name, lambda done: context.progress(done, image.size))
     if promised:
         same = found == promised.lower()
         context.check("source-checksum", same, found)
