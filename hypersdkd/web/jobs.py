@@ -15,24 +15,26 @@ from hypersdkd.web.request import PAGE_LIMIT, events_query, job_id, job_query, l
 
 async def jobs(workflow: Workflow, request: web.Request) -> web.Response:
     """A page of jobs, filtered by the query."""
-    return await _page(await workflow.jobs(job_query(request)))
+    return await _page(request, await workflow.jobs(job_query(request)))
 
 
 async def active_jobs(workflow: Workflow, request: web.Request) -> web.Response:
     """The jobs that run now; the query does not matter."""
     states = frozenset({JobState.PROCESSING})
-    return await _page(await workflow.jobs(JobQuery(states=states, limit=PAGE_LIMIT)))
+    return await _page(request, await workflow.jobs(JobQuery(states=states, limit=PAGE_LIMIT)))
 
 
 async def job(workflow: Workflow, request: web.Request) -> web.Response:
     """One job whole."""
-    return await large_reply((await workflow.job(job_id(request))).as_dict)
+    return await large_reply(request, (await workflow.job(job_id(request))).as_dict)
 
 
 async def job_events(workflow: Workflow, request: web.Request) -> web.Response:
     """A page of the journal of a job, all guests together."""
     page = await workflow.events(job_id(request), *events_query(request))
-    return await large_reply(lambda: {"events": [event.as_dict() for event in page.events], "cursor": page.cursor})
+    return await large_reply(
+        request, lambda: {"events": [event.as_dict() for event in page.events], "cursor": page.cursor}
+    )
 
 
 async def job_log(workflow: Workflow, request: web.Request) -> web.Response:
@@ -41,13 +43,13 @@ async def job_log(workflow: Workflow, request: web.Request) -> web.Response:
     if request.headers.get("Accept", "").partition(";")[0].strip().lower() == "text/plain":
         text = "".join(f"{line}\n" for line in lines)
         return web.Response(body=text.encode("utf-8", "replace"), content_type="text/plain", charset="utf-8")
-    return await large_reply(lambda: {"lines": list(lines)})
+    return await large_reply(request, lambda: {"lines": list(lines)})
 
 
 async def job_report(workflow: Workflow, request: web.Request) -> web.Response:
     """The report of a job, or of what is done so far."""
     report = await workflow.report(job_id(request))
-    return await large_reply(lambda: report)
+    return await large_reply(request, lambda: report)
 
 
 async def cancel_job(workflow: Workflow, request: web.Request) -> web.Response:
@@ -64,8 +66,8 @@ async def retry_job(workflow: Workflow, request: web.Request) -> web.Response:
     return json_reply({"success": True, "job_id": name}, status=202)
 
 
-async def _page(page: JobPage) -> web.Response:
+async def _page(request: web.Request, page: JobPage) -> web.Response:
     def data() -> Mapping[str, object]:
         return {"jobs": [summary.as_dict() for summary in page.jobs], "total": page.total, "cursor": page.cursor}
 
-    return await large_reply(data)
+    return await large_reply(request, data)
