@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,7 +9,7 @@ from hypersdkd.host import qemu_img, second_opinion
 from hypersdkd.host.checksum import sha256_of
 from hypersdkd.host.image_file import ImageFacts, ImageFile
 from hypersdkd.host.image_header import judge
-from hypersdkd.host.image_source import fingerprint, open_source
+from hypersdkd.host.image_source import Lease, fingerprint, open_source
 from hypersdkd.model.disk import SourceDisk
 from hypersdkd.model.guest import DiskSource
 from hypersdkd.model.problem import fail, one_line
@@ -33,6 +32,7 @@ def hypersdkd_loaders() -> Sequence[Loader]:
 def load(context: StepContext, source: DiskSource) -> SourceDisk:
     """Judge one disk. The source is opened read-only; its fingerprint lets later stages notice a change."""
     path, fd = open_source(source.source_path, context.source_roots)
+    hold = Lease(fd, path.name)
     try:
         image = ImageFile.of(fd, path.name, seconds=_JUDGE_SECONDS)
         mark = fingerprint(fd)
@@ -44,10 +44,13 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
             second_opinion.confirm(image, facts.format)
         _compare_with_qemu(image, facts)
         digest = _digest(context, image, source.checksum) if source.checksum or context.guest.checksums else ""
-        if fingerprint(fd) != mark:
+        if fingerprint(fd) != mark or hold.broken():
             raise fail("source-changed", f"{path.name} changed while it was read")
-    finally:
-        os.close(fd)
+    except BaseException:
+        hold.release()
+        raise
+    if not hold.leased:
+        context.log(f"nobody can be kept from writing to {path.name}; a change is only noticed by its times")
     _tell(context, source, facts, digest)
     link = qemu_img.plain_path(path, context.work, f"source-{mark[1]}")
     return SourceDisk(
@@ -58,6 +61,7 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
         file_size=facts.file_size,
         variant=facts.variant,
         fingerprint=mark,
+        held=hold,
     )
 
 
