@@ -197,7 +197,7 @@ def test_hostile_values_do_not_break_the_line() -> None:
 
 def test_names() -> None:
     for name in ("../../evil", "a/b", ".hidden", "a\nb", "a\x1b[31m", "a\u2028b", "\0"):
-        assert problems(single(name=name)) == [("manifest-value", "name")]
+        assert problems(single(name=name)) == [("name-invalid", "name")]
     assert read(single(name="n" * 255)).valid
     assert problems(single(name="n" * 256)) == [("manifest-value", "name")]
     for name in (5, True, [], {}):
