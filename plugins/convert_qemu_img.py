@@ -62,6 +62,8 @@ def _convert_into(context: StepContext, places: Sequence[OutputDirectory], open_
         target = _Target(place, temporary.name, open_files.enter_context(_new_file(place, temporary.name)))
         with judged(disk) as source_fd:
             _convert_one(context, disk, source_fd, target, plan, (done, total))
+        if disk.held is not None:
+            disk.held.release()
         if plan.format == "vmdk":
             name_extent(target.fd, final.name)
         os.fsync(target.fd)
@@ -93,7 +95,7 @@ def _convert_one(
     done, total = progress
     needed = qemu_img.measure(source, plan.format)
     with Reservation(target.place, target.name.lstrip("."), needed) as reservation:
-        watchdog = _Watchdog(target.fd, reservation)
+        watchdog = _Watchdog(disk, target.fd, reservation)
 
         def on_percent(percent: float) -> None:
             watchdog.saw(percent)
@@ -109,9 +111,10 @@ def _convert_one(
 
 
 class _Watchdog:
-    """Sees whether a conversion gets on, and lets the reservation follow the output's growth."""
+    """Sees whether a conversion gets on and its source stays, and lets the reservation follow the output's growth."""
 
-    def __init__(self, target_fd: int, reservation: Reservation) -> None:
+    def __init__(self, disk: SourceDisk, target_fd: int, reservation: Reservation) -> None:
+        self._disk = disk
         self._target_fd = target_fd
         self._reservation = reservation
         self._state = (0.0, 0)
@@ -122,7 +125,9 @@ class _Watchdog:
         self._change((percent, self._state[1]))
 
     def look(self) -> None:
-        """Called often. Raises ``tool-timeout`` when nothing has moved for :data:`STALL_SECONDS`."""
+        """Called often. Raises ``source-changed``; ``tool-timeout`` when nothing moved for :data:`STALL_SECONDS`."""
+        if self._disk.held is not None and self._disk.held.broken():
+            raise fail("source-changed", f"somebody opened {self._disk.path.name} for writing while it was read")
         written = os.fstat(self._target_fd).st_blocks * 512
         self._reservation.written(written)
         self._change((self._state[0], written))

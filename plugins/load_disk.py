@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Sequence
 from typing import Final
 
 from hypersdkd.host import qemu_img, second_opinion
+from hypersdkd.host.checksum import sha256_of
 from hypersdkd.host.image_file import ImageFacts, ImageFile
 from hypersdkd.host.image_header import judge
-from hypersdkd.host.image_source import fingerprint, open_source
+from hypersdkd.host.image_source import Lease, fingerprint, open_source
 from hypersdkd.model.disk import SourceDisk
 from hypersdkd.model.guest import DiskSource
 from hypersdkd.model.problem import fail, one_line
@@ -23,8 +22,6 @@ SOURCE_TYPES: Final = frozenset({"vmdk", "raw", "qcow2", "vdi"})
 #: Seconds for reading an image's tables: a fully allocated disk of 62 TiB takes 20.
 _JUDGE_SECONDS: Final = 300.0
 
-_CHUNK: Final = 1 << 20
-
 
 @hookimpl
 def hypersdkd_loaders() -> Sequence[Loader]:
@@ -35,6 +32,7 @@ def hypersdkd_loaders() -> Sequence[Loader]:
 def load(context: StepContext, source: DiskSource) -> SourceDisk:
     """Judge one disk. The source is opened read-only; its fingerprint lets later stages notice a change."""
     path, fd = open_source(source.source_path, context.source_roots)
+    hold = Lease(fd, path.name)
     try:
         image = ImageFile.of(fd, path.name, seconds=_JUDGE_SECONDS)
         mark = fingerprint(fd)
@@ -46,10 +44,13 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
             second_opinion.confirm(image, facts.format)
         _compare_with_qemu(image, facts)
         digest = _digest(context, image, source.checksum) if source.checksum or context.guest.checksums else ""
-        if fingerprint(fd) != mark:
+        if fingerprint(fd) != mark or hold.broken():
             raise fail("source-changed", f"{path.name} changed while it was read")
-    finally:
-        os.close(fd)
+    except BaseException:
+        hold.release()
+        raise
+    if not hold.leased:
+        context.log(f"nobody can be kept from writing to {path.name}; a change is only noticed by its times")
     _tell(context, source, facts, digest)
     link = qemu_img.plain_path(path, context.work, f"source-{mark[1]}")
     return SourceDisk(
@@ -60,6 +61,7 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
         file_size=facts.file_size,
         variant=facts.variant,
         fingerprint=mark,
+        held=hold,
     )
 
 
@@ -80,13 +82,7 @@ def _compare_with_qemu(image: ImageFile, facts: ImageFacts) -> None:
 
 def _digest(context: StepContext, image: ImageFile, promised: str) -> str:
     """The file's SHA-256; raises ``source-changed`` if another one was promised."""
-    digest = hashlib.sha256()
-    offset = 0
-    while chunk := os.pread(image.fd, _CHUNK, offset):
-        digest.update(chunk)
-        offset += len(chunk)
-        context.progress(offset, image.size)
-    found = f"sha256:{digest.hexdigest()}"
+    found = sha256_of(image.fd, image.name, lambda done: context.progress(done, image.size))
     if promised:
         same = found == promised.lower()
         context.check("source-checksum", same, found)

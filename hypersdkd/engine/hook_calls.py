@@ -45,6 +45,11 @@ class HookCalls:
         self._limit = limit
         self._threads: dict[str, PluginThread] = {}
 
+    @property
+    def readable_types(self) -> frozenset[str]:
+        """Source types that a loaded plugin has a loader for."""
+        return frozenset(name for loader in self._plugins.loaders for name in loader.source_types)
+
     async def each(
         self, hook: str, *, urgent: bool = False, **arguments: object
     ) -> Sequence[tuple[PluginRecord, object]]:

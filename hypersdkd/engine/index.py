@@ -241,22 +241,15 @@ class QueueWindow:
         return self._counts
 
     def _rows(self) -> Iterator[tuple[QueueEntry, str]]:
-        for verdict in (Verdict.READY, Verdict.WAITING, Verdict.IGNORED):
-            rows = (row for row in self._drop.items() if row[1].verdict is verdict)
-            ordered = _by_name if verdict is Verdict.IGNORED else _by_arrival
-            for name, entry in heapq.nsmallest(self._limit, rows, key=ordered):
-                yield _queue_entry(name, entry), verdict.value
+        judged: dict[Verdict, list[tuple[int, str]]] = {verdict: [] for verdict in Verdict}
+        for name, entry in self._drop.items():
+            judged[entry.verdict].append((0 if entry.verdict is Verdict.IGNORED else entry.arrived, name))
+        for verdict, places in judged.items():
+            for _arrived, name in heapq.nsmallest(self._limit, places):
+                yield _queue_entry(name, self._drop[name]), verdict.value
         for name, mtime in heapq.nsmallest(self._limit, self._foreign):
             reason = "in processing/ without a claim of ours"
             yield QueueEntry(file_name_for_display(name), reason, 0, rfc3339(mtime)), FOREIGN
-
-
-def _by_arrival(row: tuple[str, Entry]) -> tuple[int, str]:
-    return row[1].arrived, row[0]
-
-
-def _by_name(row: tuple[str, Entry]) -> tuple[int, str]:
-    return 0, row[0]
 
 
 def _counts(index: Index) -> Mapping[str, int]:

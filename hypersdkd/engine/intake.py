@@ -28,8 +28,8 @@ from hypersdkd.host.inotify import DIRECTORY_CHANGES, Inotify
 from hypersdkd.model.job import SIDECAR_SUFFIXES
 from hypersdkd.model.problem import ProblemError
 
-#: Entries judged in one go in the thread; about 10 ms of work.
-_SLICE: Final = 200
+#: Entries judged in one go in the thread; a few ms of work, 2.5 s if each were a hostile image.
+_SLICE: Final = 50
 
 #: Bytes read of a sidecar to tell a cancelled job from a failed one.
 _SIDECAR_BYTES: Final = 1 << 20

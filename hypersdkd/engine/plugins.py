@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import importlib.metadata
-import importlib.util
 import inspect
 import os
 import stat
@@ -20,6 +19,7 @@ from typing import Final, TypeVar
 import pluggy
 
 from hypersdkd.engine.plugin_record import PluginRecord, PluginState
+from hypersdkd.host.files import open_regular
 from hypersdkd.spec.hooks import PROJECT, Hooks
 from hypersdkd.spec.types import Executor, Loader, Step
 
@@ -69,10 +69,16 @@ class Plugins:
                 continue
             record = PluginRecord(path.stem, str(path))
             refusal = _unsafe(path)
+            try:
+                source = b"" if refusal else _read_drop_in(path)
+            except OSError as error:
+                refusal = (
+                    str(error) if isinstance(error, PermissionError) else f"{path} cannot be read: {error.strerror}"
+                )
             if refusal:
                 plugins._refuse(record, refusal)
             else:
-                plugins._add(record, off, lambda path=path: _import_file(path))  # type: ignore[misc]
+                plugins._add(record, off, lambda path=path, source=source: _import_source(path, source))  # type: ignore[misc]
         return plugins
 
     # -- what there is ----------------------------------------------------------------------------
@@ -206,26 +212,44 @@ def _drop_ins(directories: Sequence[Path]) -> Iterator[Path]:
 
 
 def _unsafe(path: Path) -> str:
-    """Why a drop-in must not be run: anyone but root and the daemon's user could have written it."""
-    for place in (path, path.parent):
-        found = place.lstat()
-        if found.st_uid not in {0, os.geteuid()}:
-            return f"{place} belongs to user {found.st_uid}, neither root nor the daemon's"
-        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            return f"{place} can be written by its group or by everyone"
-    return "" if stat.S_ISREG(path.lstat().st_mode) else f"{path} is not a regular file"
+    """Why a drop-in's directory must not be trusted: anyone but root and the daemon's user could put files there.
+
+    Whoever may write to a directory above it can put another in its place; where that has the sticky bit only
+    the owner of what lies in it can, and that is looked at too.
+    """
+    directory = Path(os.path.realpath(path.parent))
+    for place in (directory, *directory.parents):
+        found = place.stat(follow_symlinks=False)
+        sticky = found.st_mode & stat.S_ISVTX and place != directory
+        if reason := _others_may_write(place, found, ignore_mode=bool(sticky)):
+            return reason
+    return ""
 
 
-def _import_file(path: Path) -> ModuleType:
-    name = f"hypersdkd_drop_in_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not a Python module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up there
+def _others_may_write(place: Path, found: os.stat_result, *, ignore_mode: bool = False) -> str:
+    if found.st_uid not in {0, os.geteuid()}:
+        return f"{place} belongs to user {found.st_uid}, neither root nor the daemon's"
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not ignore_mode:
+        return f"{place} can be written by its group or by everyone"
+    return ""
+
+
+def _read_drop_in(path: Path) -> bytes:
+    """The very file that is judged. Raises ``PermissionError`` and ``OSError``."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        if reason := _others_may_write(path, os.fstat(file.fileno())):
+            raise PermissionError(reason)
+        return file.read()
+
+
+def _import_source(path: Path, source: bytes) -> ModuleType:
+    """Run what was read; neither is the file opened again nor a compiled one taken from beside it, or left there."""
+    module = ModuleType(f"hypersdkd_drop_in_{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # dataclasses look their module up there
     try:
-        spec.loader.exec_module(module)
+        exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102
     except BaseException:
-        del sys.modules[name]
+        del sys.modules[module.__name__]
         raise
     return module

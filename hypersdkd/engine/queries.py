@@ -7,12 +7,13 @@ import base64
 import binascii
 import heapq
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from hypersdkd.engine.index import ActiveJob, Day, Ended, Index, rfc3339
 from hypersdkd.engine.layout import QueueLayout
@@ -22,6 +23,11 @@ from hypersdkd.engine.records import read_head, read_record
 from hypersdkd.model.job import JobState, JobSummary
 from hypersdkd.model.problem import Problem, fail
 from hypersdkd.model.replies import JobPage, JobQuery
+
+_T = TypeVar("_T")
+
+#: Lists, journals and records that are read at once.
+_READERS: Final = 2
 
 
 class _Row(NamedTuple):
@@ -38,6 +44,11 @@ class Queries:
     def __init__(self, layout: QueueLayout, index: Index) -> None:
         self._layout = layout
         self._index = index
+        self._readers = ThreadPoolExecutor(_READERS, "reader")
+
+    async def read(self, call: Callable[[], _T]) -> _T:
+        """Run what blocks for long, in threads that only those who ask wait for: the queue's work goes on."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, call)
 
     async def page(self, query: JobQuery) -> JobPage:
         """One page: pending in claim order, then running, then ended ones, the newest first."""
@@ -54,7 +65,7 @@ class Queries:
         end = start + query.limit
         chosen = rows[start:end]
         known = [row.summary() for row in chosen]
-        jobs = await asyncio.to_thread(lambda: tuple(map(self._complete, known)))
+        jobs = await self.read(lambda: tuple(map(self._complete, known)))
         return JobPage(jobs, total, _cursor(end, chosen[-1].key) if chosen and end < len(rows) else "")
 
     def _total(self, query: JobQuery) -> int:

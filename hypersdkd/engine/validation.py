@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from hypersdkd.engine.hook_calls import HookCalls
@@ -23,7 +24,25 @@ async def validate(calls: HookCalls, text: bytes, syntax: str, *, urgent: bool =
     judgements = [answer for _record, answer in answers if isinstance(answer, Validation)]
     if not any(answer.problems or answer.guests for answer in judgements):
         raise ProblemError(Problem("rules-unavailable", "no plugin judged the manifest"), retry_after=_RETRY)
-    return merge(judgements)
+    merged = merge(judgements)
+    return replace(merged, warnings=(*merged.warnings, *_unreadable(merged, calls.readable_types)))
+
+
+def _unreadable(validation: Validation, readable: frozenset[str]) -> Iterator[Problem]:
+    """A warning for each source type that is well known and that no loaded plugin reads."""
+    where = {
+        disk.source_type: f"vms[{number}].pipeline.load" if validation.batch else "pipeline.load"
+        for number, guest in reversed(list(enumerate(validation.guests)))
+        for disk in guest.disks
+    }
+    for source_type, path in sorted(where.items()):
+        if source_type not in readable:
+            yield Problem(
+                "source-type-unknown",
+                f"no loaded plugin reads source type {source_type}: its guests will fail in LOAD",
+                remedy=f"Convert the source first; read here: {', '.join(sorted(readable)) or 'none'}.",
+                path=path,
+            )
 
 
 def merge(answers: Sequence[Validation]) -> Validation:

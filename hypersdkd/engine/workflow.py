@@ -8,12 +8,11 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 
@@ -56,11 +55,6 @@ _LARGE: Final = 64 << 10
 #: Seconds before each further look for a job that is to be cancelled and is being moved: a claim takes a few writes.
 _LOOKS_AGAIN: Final = (0.01, 0.05, 0.2, 0.5)
 
-#: Journals and logs that are read at once.
-_READERS: Final = 2
-
-_T = TypeVar("_T")
-
 
 @dataclass(frozen=True, slots=True)
 class Crew:
@@ -87,7 +81,6 @@ class WorkflowService:
         self._life = secrets.token_hex(4)  # versions start anew with each daemon
         self._submissions = Submissions(crew.calls, crew.door, KeyBook(crew.shop.spool.layout.private / "keys"))
         self._judging = 0
-        self._readers = ThreadPoolExecutor(_READERS, "reader")
         self._ending: set[asyncio.Task[None]] = set()
 
     # -- status -----------------------------------------------------------------------------------
@@ -165,26 +158,22 @@ class WorkflowService:
             return detail
         ended = self._find_ended(job_id)
         if ended is not None:
-            return await asyncio.to_thread(self._ended, job_id, *ended)
+            return await self._crew.queries.read(lambda: self._ended(job_id, *ended))
         foreign = dict(self._crew.index.foreign())
         if job_id in foreign:
             summary = foreign_summary(job_id, foreign[job_id])
             return _detail(summary, str(self._crew.shop.spool.layout.processing / job_id), None, None)
-        return await asyncio.to_thread(self._between, job_id)
+        return await self._crew.queries.read(lambda: self._between(job_id))
 
     async def events(self, job_id: str, limit: int = 1000, cursor: str = "") -> EventPage:
         """A page of the events of a job that is still on record."""
         guests = await self._guests_of(job_id)
-        return await self._read(lambda: events_page(guests, limit, cursor))
+        return await self._crew.queries.read(lambda: events_page(guests, limit, cursor))
 
     async def log(self, job_id: str, lines: int) -> Sequence[str]:
         """The last lines of each guest's log, in the order of the guests."""
         guests = await self._guests_of(job_id)
-        return await self._read(lambda: last_lines(guests, lines))
-
-    async def _read(self, call: Callable[[], _T]) -> _T:
-        """Read what may be long, in threads that only those who ask wait for."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, call)
+        return await self._crew.queries.read(lambda: last_lines(guests, lines))
 
     async def report(self, job_id: str) -> Mapping[str, object]:
         """The record of an ended job, or how a running one fares so far."""
@@ -195,7 +184,7 @@ class WorkflowService:
         if ended is None:
             await self.job(job_id)
             raise fail("job-state", f"{job_id} has not started yet, so there is no report")
-        record = await asyncio.to_thread(self._crew.queries.sidecar, *ended[:2])
+        record = await self._crew.queries.read(lambda: self._crew.queries.sidecar(*ended[:2]))
         if not record:
             raise fail("not-found", f"there is no record beside {job_id}")
         return record
@@ -277,7 +266,9 @@ class WorkflowService:
     async def generate(self, source_path: str, output_format: str, compress: bool) -> Mapping[str, object]:
         """A manifest for a source that is below the allowed roots."""
         roots = self._crew.shop.places.source_roots
-        draft = await self._read(lambda: draft_manifest(source_path, roots, output_format, compress=compress))
+        draft = await self._crew.queries.read(
+            lambda: draft_manifest(source_path, roots, output_format, compress=compress)
+        )
         return draft.document()
 
     # -- pause ------------------------------------------------------------------------------------
@@ -360,7 +351,7 @@ class WorkflowService:
 
     async def _guests_of(self, job_id: str) -> Sequence[Path]:
         await self.job(job_id)
-        return await asyncio.to_thread(self._crew.shop.spool.claims.guest_directories, job_id)
+        return await self._crew.queries.read(lambda: self._crew.shop.spool.claims.guest_directories(job_id))
 
 
 def _detail(summary: JobSummary, path: str, claim: Claim | None, record: Mapping[str, object] | None) -> JobDetail:

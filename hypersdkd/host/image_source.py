@@ -2,15 +2,65 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from hypersdkd.host.files import has_writer, open_regular
 from hypersdkd.model.disk import SourceDisk
 from hypersdkd.model.problem import ProblemError, fail
+
+#: A queue's own directory; nothing in it is anybody's source.
+PRIVATE: Final = ".hypersdkd"
+
+
+class Lease:
+    """Keeps an open source from being written to: whoever opens it for that waits until the lease is released.
+
+    They wait for at most ``/proc/sys/fs/lease-break-time`` (45 s); :meth:`broken` tells at once. A lease needs
+    the file's owner or ``CAP_LEASE``, and a file system with leases. Where it cannot be had (``leased`` is false)
+    a change is only noticed by the file's times. The descriptor ``fd`` is the lease's own from now on.
+    Raises ``source-busy`` when somebody writes to the file already; ``fd`` is closed then.
+    """
+
+    def __init__(self, fd: int, name: str) -> None:
+        self.fd = fd
+        self.leased = False
+        # The kernel tells of a breach by SIGIO, which ends a process, unless another is named. SIGURG does nothing.
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+        try:
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            self.leased = True
+        except BlockingIOError as error:
+            self.release()
+            raise fail("source-busy", f"another process has {name} open for writing") from error
+        except OSError:
+            settle(fd)
+
+    def broken(self) -> bool:
+        """Whether somebody has opened, or waits to open, the file for writing."""
+        return self.leased and self.fd >= 0 and fcntl.fcntl(self.fd, fcntl.F_GETLEASE) != fcntl.F_RDLCK
+
+    def release(self) -> None:
+        """Let others write. Safe to call twice."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __del__(self) -> None:
+        self.release()
+
+
+def settle(fd: int) -> None:
+    """Write out what is still in memory: from then on also a write through a mapping changes the file's times."""
+    with contextlib.suppress(OSError):
+        os.fsync(fd)
 
 
 def fingerprint(fd: int) -> tuple[int, ...]:
@@ -31,27 +81,35 @@ def judged(disk: SourceDisk) -> Iterator[int]:
     except OSError as error:
         raise changed from error
     try:
-        if fingerprint(fd) != disk.fingerprint:
+        if disk.held is None:
+            settle(fd)
+        if _is_other(fd, disk):
             raise changed
         try:
             yield fd
         finally:  # a change is the cause of whatever went wrong meanwhile
-            if fingerprint(fd) != disk.fingerprint:
+            if _is_other(fd, disk):
                 raise fail("source-changed", f"{disk.path.name} changed while it was read")
     finally:
         os.close(fd)
 
 
+def _is_other(fd: int, disk: SourceDisk) -> bool:
+    return fingerprint(fd) != disk.fingerprint or (disk.held is not None and disk.held.broken())
+
+
 def open_source(path: str, roots: Sequence[Path]) -> tuple[Path, int]:
     """The resolved path and a read-only descriptor (the caller closes it).
 
-    Links are followed as long as they stay below ``roots``, which must be resolved. Raises
-    ``source-missing -outside -not-regular -unreadable -busy -changed``.
+    Links are followed as long as they stay below ``roots``, which must be resolved, and lead into no queue's own
+    directory. Raises ``source-missing -outside -not-regular -unreadable -busy -changed``.
     """
     shown = Path(path).name or path
     resolved = _resolve(path, shown)
     if not any(resolved.is_relative_to(root) for root in roots):
         raise _outside(resolved, roots)
+    if PRIVATE in resolved.parts:
+        raise fail("source-outside", f"{resolved} is a queue's own", remedy="Name a disk image.")
     try:
         fd = open_regular(resolved)
     except OSError as error:

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
+
+
+class Hold(Protocol):
+    """What keeps a source as it was judged, or at least notices when it is written to."""
+
+    def broken(self) -> bool:
+        """Whether somebody wants to write, or might have written, since the source was opened."""
+
+    def release(self) -> None:
+        """Let others write. Safe to call twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +25,8 @@ class SourceDisk:
     explicit and every reference to another file neutralised; never pass ``path`` to qemu instead.
     ``format`` is qemu's driver name, ``variant`` the format's own (``streamOptimized``); sizes in bytes.
     ``fingerprint`` is what tells the judged file from any other state of it or another file in its place:
-    device, inode, size, and the nanoseconds of its last change of content and of status.
+    device, inode, size, and the nanoseconds of its last change of content and of status. ``held``, if there is
+    one, begins before the judgement and is released when the disk is converted.
     """
 
     path: Path
@@ -24,6 +36,7 @@ class SourceDisk:
     file_size: int
     variant: str = ""
     fingerprint: tuple[int, ...] = ()
+    held: Hold | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The building blocks of the manifest models: a strict section, and the types of its fields.
 
-A check that fails raises a ``PydanticCustomError``: ``empty`` for a required key without a value, or
-``value`` with what is wrong (``text``) and perhaps what to do (``remedy``).
+A check that fails raises a ``PydanticCustomError``: ``empty`` for a required key without a value, ``name``
+for one that cannot name a file, or ``value`` with what is wrong (``text``) and perhaps what to do (``remedy``).
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _check_name(value: str) -> str:
         raise wrong(f"is longer than {MAX_NAME_LENGTH} characters")
     flaw = _name_flaw(value)
     if flaw:
-        raise wrong(flaw, "Use a name without slashes and control characters that does not begin with a dot.")
+        raise PydanticCustomError("name", "{text}", {"text": flaw})
     return value
 
 

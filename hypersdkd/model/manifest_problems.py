@@ -63,6 +63,8 @@ def _problem(detail: ErrorDetails, path: str) -> Problem:
     if error == "version":
         message = f"{path} {context['found']} is not known here"
         return Problem("manifest-version", message, remedy=f'Set {name} to "{VERSION}".', path=path)
+    if error == "name":
+        return Problem("name-invalid", f"{path} {context['text']}", path=path)
     if error == "value":
         return Problem("manifest-value", f"{path} {context['text']}", remedy=str(context["remedy"]), path=path)
     if error in _EXPECTED:

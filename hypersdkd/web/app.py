@@ -8,6 +8,7 @@ import html
 import posixpath
 import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,7 @@ from hypersdkd.web.access import SECURITY_HEADERS, audit, guard, security_header
 from hypersdkd.web.connections import Gate, heard
 from hypersdkd.web.endpoint import Answer, Endpoint
 from hypersdkd.web.endpoints import ENDPOINTS
-from hypersdkd.web.errors import Handler, errors
+from hypersdkd.web.errors import ENCODER, Handler, errors
 from hypersdkd.web.openapi import PUBLISHED
 from hypersdkd.web.page import add_page
 from hypersdkd.web.request import BODIES, BODY_LIMIT, Bodies
@@ -40,6 +41,8 @@ def make_app(workflow: Workflow, *, endpoints: Sequence[Endpoint] = ENDPOINTS) -
     """The application that answers for ``workflow``."""
     app = web.Application(client_max_size=BODY_LIMIT, middlewares=[heard, audit, errors, guard, _tidy_path])
     app[BODIES] = Bodies()
+    app[ENCODER] = ThreadPoolExecutor(1, "encoder")
+    app.on_cleanup.append(_end_encoder)
     app.on_response_prepare.append(security_headers)
     app[PUBLISHED] = tuple(endpoints)
     for endpoint in endpoints:
@@ -99,6 +102,10 @@ async def serve(
     listening = [await loop.create_server(gate, sock=listener, backlog=BACKLOG) for listener, gate in gates]
     socket_file = (socket_path, socket_path.lstat().st_ino) if socket_path is not None else None
     return Server(tuple(address_of(listener) for listener in listeners), runner, tuple(listening), socket_file)
+
+
+async def _end_encoder(app: web.Application) -> None:
+    app[ENCODER].shutdown(wait=False, cancel_futures=True)
 
 
 def _bind(answer: Answer, workflow: Workflow) -> Handler:

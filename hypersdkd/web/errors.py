@@ -8,12 +8,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import structlog
 from aiohttp import web
 
 from hypersdkd.model.problem import CODES, Problem, ProblemError
+
+#: The thread in which an application writes long replies: it is no matter of the queue's own threads.
+ENCODER: Final = web.AppKey("encoder", ThreadPoolExecutor)
 
 #: Items of a list that are encoded at once; about a millisecond's worth.
 _PIECE: Final = 100
@@ -39,9 +43,10 @@ def json_reply(data: Mapping[str, object], *, status: int = 200) -> web.Response
     return web.Response(status=status, body=text.encode("ascii"), content_type="application/json")
 
 
-async def large_reply(make: Callable[[], Mapping[str, object]]) -> web.Response:
+async def large_reply(request: web.Request, make: Callable[[], Mapping[str, object]]) -> web.Response:
     """A JSON reply of what ``make`` gives, both made in a thread: 10,000 guests are tens of megabytes."""
-    body = await asyncio.to_thread(lambda: _json_in_pieces(make()))
+    loop = asyncio.get_running_loop()
+    body = await loop.run_in_executor(request.app[ENCODER], lambda: _json_in_pieces(make()))
     return web.Response(body=body, content_type="application/json")
 
 

@@ -27,13 +27,15 @@ async def active_jobs(workflow: Workflow, request: web.Request) -> web.Response:
 
 async def job(workflow: Workflow, request: web.Request) -> web.Response:
     """One job whole."""
-    return await large_reply((await workflow.job(job_id(request))).as_dict)
+    return await large_reply(request, (await workflow.job(job_id(request))).as_dict)
 
 
 async def job_events(workflow: Workflow, request: web.Request) -> web.Response:
     """A page of the journal of a job, all guests together."""
     page = await workflow.events(job_id(request), *events_query(request))
-    return await large_reply(lambda: {"events": [event.as_dict() for event in page.events], "cursor": page.cursor})
+    return await large_reply(
+        request, lambda: {"events": [event.as_dict() for event in page.events], "cursor": page.cursor}
+    )
 
 
 async def job_log(workflow: Workflow, request: web.Request) -> web.Response:
@@ -42,13 +44,13 @@ async def job_log(workflow: Workflow, request: web.Request) -> web.Response:
     if request.headers.get("Accept", "").partition(";")[0].strip().lower() == "text/plain":
         text = "".join(f"{line}\n" for line in lines)
         return web.Response(body=text.encode("utf-8", "replace"), content_type="text/plain", charset="utf-8")
-    return await large_reply(lambda: {"lines": list(lines)})
+    return await large_reply(request, lambda: {"lines": list(lines)})
 
 
 async def job_report(workflow: Workflow, request: web.Request) -> web.Response:
     """The report of a job, or of what is done so far."""
     report = await workflow.report(job_id(request))
-    return await large_reply(lambda: report)
+    return await large_reply(request, lambda: report)
 
 
 async def cancel_job(workflow: Workflow, request: web.Request) -> web.Response:
@@ -74,4 +76,4 @@ async def _page(workflow: Workflow, request: web.Request, query: JobQuery) -> we
     def data() -> Mapping[str, object]:
         return {"jobs": [summary.as_dict() for summary in page.jobs], "total": page.total, "cursor": page.cursor}
 
-    return tagged(await large_reply(data), tag)
+    return tagged(await large_reply(request, data), tag)

@@ -25,7 +25,7 @@ async def status(workflow: Workflow, request: web.Request) -> web.Response:
 
 async def queue(workflow: Workflow, request: web.Request) -> web.Response:
     """The drop directory as it is seen now."""
-    return await large_reply((await workflow.queue(queue_limit(request))).as_dict)
+    return await large_reply(request, (await workflow.queue(queue_limit(request))).as_dict)
 
 
 async def pause(workflow: Workflow, request: web.Request) -> web.Response:

@@ -262,3 +262,30 @@ def test_a_steps_output_is_on_record_with_its_size(tmp_path: Path) -> None:
     files = folded(directory).report()["files"]
     assert isinstance(files, list)
     assert (files[-1]["kind"], files[-1]["bytes"], files[-1]["format"]) == ("output", 6, "qcow2")
+
+
+def test_what_cannot_be_cleared_is_a_warning_and_the_cause_stays_the_cause(tmp_path: Path) -> None:
+    directory, order = make_guest(tmp_path)
+
+    def plants(context: StepContext) -> None:
+        context.temporary_for(0).mkdir()
+        raise fail("no-space", "full")
+
+    assert not run(directory, order, steps(plants))
+    assert failed(directory).code == "no-space"
+    warnings = folded(directory).report()["warnings"]
+    assert isinstance(warnings, list)
+    assert [warning["code"] for warning in warnings] == ["output-leftover"]
+
+
+def test_an_output_whose_directory_became_a_link_is_not_published(tmp_path: Path) -> None:
+    directory, order = make_guest(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+
+    def swap(_context: StepContext) -> None:
+        (tmp_path / "output").rename(tmp_path / "moved")
+        (tmp_path / "output").symlink_to(tmp_path / "elsewhere")
+
+    assert not run(directory, order, steps(convert, swap))
+    assert failed(directory).code == "output-unwritable"
+    assert list((tmp_path / "elsewhere").iterdir()) == []

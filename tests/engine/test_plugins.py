@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -197,6 +198,44 @@ def test_a_file_of_another_user_is_refused(drop_in: Callable[..., Plugins], tmp_
     os.chown(tmp_path / "mine.py", NOBODY, NOBODY)
     state, why = told(drop_in(), "mine")
     assert (state, f"belongs to user {NOBODY}" in why) == ("refused", True)
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "state"), [(0o777, 0, "refused"), (0o1777, 0, "loaded"), (0o755, NOBODY, "refused")]
+)
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_whoever_could_exchange_the_directory_is_looked_at(tmp_path: Path, mode: int, owner: int, state: str) -> None:
+    above = tmp_path / "above"
+    (above / "between" / "dir").mkdir(parents=True, mode=0o755)
+    (above / "between" / "dir" / "mine.py").write_text(STATUS)
+    above.chmod(mode)
+    os.chown(above, owner, owner)
+    assert told(Plugins.load([above / "between" / "dir"]), "mine")[0] == state
+
+
+def test_a_directory_for_all_is_refused_even_if_it_is_sticky(drop_in: Callable[..., Plugins], tmp_path: Path) -> None:
+    drop_in(mine=STATUS)
+    tmp_path.chmod(0o1777)
+    assert told(drop_in(), "mine")[0] == "refused"
+
+
+def test_a_compiled_file_is_neither_taken_nor_left(drop_in: Callable[..., Plugins], tmp_path: Path) -> None:
+    source = tmp_path / "mine.py"
+    source.write_text("raise ValueError('evil')" + " " * len(STATUS))
+    source.chmod(0o644)
+    stamp = source.stat()
+    py_compile.compile(str(source))
+    source.write_text(STATUS.ljust(stamp.st_size))
+    os.utime(source, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert told(drop_in(), "mine") == ("loaded", "")
+    drop_in(other=STATUS)
+    assert [path.name.split(".")[0] for path in (tmp_path / "__pycache__").iterdir()] == ["mine"]
+
+
+def test_a_file_that_is_not_python_text_is_broken(drop_in: Callable[..., Plugins], tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_bytes(b"\xff\0")
+    (tmp_path / "mine.py").chmod(0o644)
+    assert told(drop_in(), "mine")[0] == "broken"
 
 
 def test_what_is_no_regular_file_is_refused(drop_in: Callable[..., Plugins], tmp_path: Path) -> None:

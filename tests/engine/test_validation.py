@@ -29,6 +29,8 @@ def test_text_that_one_could_not_parse_is_not_parsed() -> None:
 class Answers:
     """Stands for the plugins' answers."""
 
+    readable_types = frozenset({"raw", "vmdk"})
+
     def __init__(self, *answers: object) -> None:
         self.answers = answers
         self.urgent: list[bool] = []
@@ -50,3 +52,12 @@ async def test_one_rule_that_refuses_is_a_judgement() -> None:
     answers = Answers(None, refusal)
     assert await validate(answers, b"", "", urgent=False) == refusal  # type: ignore[arg-type]
     assert answers.urgent == [False]
+
+
+async def test_a_type_that_no_loader_reads_is_told_before_the_job_fails_of_it() -> None:
+    guests = tuple(Guest(name, (DiskSource(kind, "/a"),)) for name, kind in (("a", "raw"), ("b", "vhd"), ("c", "vhd")))
+    answer = await validate(Answers(Validation(guests=guests, batch=True)), b"", "")  # type: ignore[arg-type]
+    assert answer.valid
+    (warning,) = answer.warnings
+    assert (warning.code, warning.path) == ("source-type-unknown", "vms[1].pipeline.load")
+    assert "raw, vmdk" in warning.remedy

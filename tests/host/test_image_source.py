@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import socket
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hypersdkd.host.image_source import fingerprint, judged, open_source
+from hypersdkd.host.image_source import Lease, fingerprint, judged, open_source
 from hypersdkd.model.disk import SourceDisk
 from tests.privileges import unprivileged
 from tests.problems import raises_problem
@@ -153,3 +156,59 @@ def test_a_change_is_the_cause_of_what_fails_meanwhile(disk: Path) -> None:
     with raises_problem("source-changed"), judged(as_judged(disk)):
         disk.write_bytes(b"")
         raise RuntimeError("the tool stumbled over it")
+
+
+def test_what_is_a_queues_own_is_no_source(root: Path) -> None:
+    private = root / "queue" / ".hypersdkd" / "jobs"
+    private.mkdir(parents=True)
+    (private / "guest.json").write_text("{}")
+    (root / "link").symlink_to(private)
+    for path in (private / "guest.json", root / "link" / "guest.json"):
+        with raises_problem("source-outside", "queue's own"):
+            open_and_close(path, root)
+
+
+def test_a_lease_is_refused_while_somebody_writes(disk: Path) -> None:
+    with disk.open("ab"), raises_problem("source-busy"):
+        Lease(os.open(disk, os.O_RDONLY), "disk")
+
+
+def test_a_lease_is_broken_by_a_writer_and_ends_with_its_release(disk: Path) -> None:
+    lease = Lease(os.open(disk, os.O_RDONLY), "disk")
+    os.close(os.open(disk, os.O_RDONLY))
+    assert (lease.leased, lease.broken()) == (True, False)
+    known = replace(as_judged(disk), held=lease)
+    with judged(known):
+        pass
+    with raises_problem("source-changed", "while"), judged(known), pytest.raises(BlockingIOError):
+        os.open(disk, os.O_WRONLY | os.O_NONBLOCK)
+    assert lease.broken()
+    with raises_problem("source-changed"), judged(known):
+        pass
+    lease.release()
+    lease.release()
+    assert not lease.broken()
+    disk.write_bytes(b"at once")
+
+
+def test_a_forgotten_lease_is_released(disk: Path) -> None:
+    Lease(os.open(disk, os.O_RDONLY), "disk")
+    disk.write_bytes(b"at once")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_where_no_lease_can_be_had_a_write_through_a_mapping_is_noticed(disk: Path) -> None:
+    kind = subprocess.run(["stat", "-f", "-c", "%T", disk], capture_output=True, text=True, check=True).stdout.strip()
+    if kind == "tmpfs":
+        pytest.skip("tmpfs keeps no times of writes through a mapping")
+    disk.write_bytes(bytes(4096))
+    with open(disk, "r+b") as file, mmap.mmap(file.fileno(), 4096) as mapping:
+        mapping[4] = 1  # from now on the page is dirty: further writes leave no mark until it is written out
+        fd = os.open(disk, os.O_RDONLY)
+        with unprivileged():
+            lease = Lease(fd, "disk")
+        assert (lease.leased, lease.broken()) == (False, False)
+        known = SourceDisk(disk, "", "raw", 512, 7, fingerprint=fingerprint(fd), held=lease)
+        with raises_problem("source-changed"), judged(known):
+            mapping[5] = 1
+    lease.release()

@@ -234,6 +234,9 @@ def test_a_source_that_is_changed_meanwhile(tmp_path: Path, source: Path, monkey
 
 def test_a_source_that_was_changed_since_it_was_loaded(tmp_path: Path, source: Path) -> None:
     context = ready(tmp_path, source)
+    hold = context.disks[0].held
+    assert hold is not None
+    hold.release()  # or the writer had to wait
     source.write_bytes(source.read_bytes())
     with raises_problem("source-changed"):
         convert_qemu_img.convert_disks(context)
@@ -309,3 +312,29 @@ def test_a_tool_that_is_not_confined_is_told(tmp_path: Path, source: Path, monke
     context = ready(tmp_path, source)
     convert_qemu_img.convert_disks(context)
     assert [warning.code for warning in context.warnings] == ["tool-unconfined"]
+
+
+def test_who_opens_the_source_for_writing_between_the_stages(tmp_path: Path, source: Path) -> None:
+    context = ready(tmp_path, source)
+    with pytest.raises(BlockingIOError):
+        os.open(source, os.O_RDWR | os.O_NONBLOCK)
+    with raises_problem("source-changed"):
+        convert_qemu_img.convert_disks(context)
+    assert context.left_beside() == []
+
+
+def test_who_waits_to_write_to_the_source_ends_the_conversion(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_qemu_img(tmp_path, monkeypatch, f"echo more >> {source}", command="convert")
+    context = ready(tmp_path, source)
+    before = source.read_bytes()
+    with raises_problem("source-changed"):
+        convert_qemu_img.convert_disks(context)
+    assert source.read_bytes() == before
+
+
+def test_the_source_may_be_written_to_once_it_is_converted(tmp_path: Path, source: Path) -> None:
+    context = ready(tmp_path, source)
+    convert_qemu_img.convert_disks(context)
+    os.close(os.open(source, os.O_RDWR | os.O_NONBLOCK))

@@ -141,18 +141,7 @@ def test_a_hostile_name_is_worked_under_a_harmless_one(daemon, kind):
 
 
 def test_names_inside_a_manifest_never_lead_out_of_the_output_directory(daemon, source):
-    names = [
-        "../../../up",
-        "/etc/x",
-        "new\nline",
-        "\x1b[31mred",
-        "-rf",
-        "n\0ul",
-        "y" * 255,
-        "a\u202eb",
-        "..",
-        ".hidden",
-    ]
+    names = ["-rf", "y" * 255, "a\u202eb", "50% of $HOME"]
     before = set(daemon.root.rglob("*.qcow2"))
     done = run(daemon, "names.json", batch(**{name: pipeline(source) for name in names}))
     assert done.kind == "processed"
@@ -164,6 +153,15 @@ def test_names_inside_a_manifest_never_lead_out_of_the_output_directory(daemon, 
         assert output.name.isprintable() and not output.name.startswith(".")
         qemu_img("compare", "-f", "raw", "-F", "qcow2", source, output)
     assert {guest["vm"] for guest in done.record["vms"]} == set(names)
+
+
+def test_names_inside_a_manifest_that_cannot_name_a_file_are_all_told(daemon, source):
+    names = ["../../../up", "/etc/x", "new\nline", "\x1b[31mred", "n\0ul", "..", ".hidden"]
+    before = set(daemon.root.rglob("*.qcow2"))
+    done = run(daemon, "bad-names.json", batch(**{name: pipeline(source) for name in names}))
+    done.assert_failed("name-invalid", "vms[0].name")
+    assert [problem["path"] for problem in done.record["problems"]] == [f"vms[{row}].name" for row in range(len(names))]
+    assert set(daemon.root.rglob("*.qcow2")) == before
 
 
 def test_what_is_no_regular_file_of_ours_is_shown_as_ignored_and_never_touched(daemon):
