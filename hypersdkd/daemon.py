@@ -262,6 +262,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ProblemError as error:
         structlog.get_logger().error(error.problem.message, code=error.problem.code, remedy=error.problem.remedy)
         return EXIT_CONFIG if error.problem.code == "config-invalid" else 1
+    finally:
+        logs.close()
     return 0
 
 

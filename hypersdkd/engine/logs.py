@@ -102,6 +102,19 @@ def set_up(level: str, style: Literal["auto", "json", "console"]) -> None:
     _take_over(number)
 
 
+def close() -> None:
+    """Let go of a log that cannot be written, so that Python's last flush of it does not fail the exit."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stderr.fileno())
+            os.close(nowhere)
+
+
 def _remember_priority(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     event["priority"] = _PRIORITY.get(str(event.get("level")), 6)
     return event

@@ -86,6 +86,8 @@ def parse_yaml(text: str) -> object:
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
+        if error.problem and "nesting depth" in error.problem:  # libyaml 0.2.6 has a limit of its own: 1,000
+            raise too_deep() from error
         raise _syntax(error.problem or "the text is not YAML", error.problem_mark) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise fail("document-syntax", f"The text is not YAML: {_one_line(str(error))}") from error

@@ -575,7 +575,8 @@ def test_a_queue_on_a_full_file_system_waits_for_space(tmp_path):
 
 @pytest.mark.parametrize("log", ["2>/dev/full", ">&- 2>&-"], ids=["full", "closed"])
 def test_a_log_that_cannot_be_written_stops_nothing(tmp_path, log):
-    with DaemonProcess(tmp_path, prefix=("/bin/sh", "-c", f'exec "$0" "$@" {log}')) as daemon:
+    buffered = {"PYTHONUNBUFFERED": ""}  # as it is unless somebody sets it: what is buffered is flushed at the end
+    with DaemonProcess(tmp_path, prefix=("/bin/sh", "-c", f'exec "$0" "$@" {log}'), environment=buffered) as daemon:
         run(daemon, "unlogged.json", manifest("/srv/nothing.raw")).assert_failed("source-missing")
         assert daemon.stop() == 0
 
