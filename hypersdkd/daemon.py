@@ -19,6 +19,7 @@ import structlog
 
 import hypersdkd
 from hypersdkd.engine import logs
+from hypersdkd.engine.announcer import Announcer
 from hypersdkd.engine.config import ConfigInvalidError, LoadedConfig, load_config
 from hypersdkd.engine.config_read import describe
 from hypersdkd.engine.door import Door
@@ -81,10 +82,12 @@ class Daemon:
             starting = asyncio.create_task(self._ask_for_time("starting"))
             stack.callback(starting.cancel)
             await crew.intake.start()
+            crew.index.listener = crew.announcer
             await crew.scheduler.recover()
             api = self._config.settings.api
             server = await serve(make_app(service), listen=api.listen, socket_path=api.socket)
             stack.push_async_callback(server.stop)
+            stack.callback(crew.announcer.broadcast.close)  # first: a listener's request would not end by itself
             self.addresses = server.addresses
             self._log.info("ready", addresses=server.addresses, mode=crew.mode, base_dir=str(self._layout.base))
             starting.cancel()
@@ -163,6 +166,7 @@ class Daemon:
         disk_thread = ThreadPoolExecutor(1, "spool")
         stack.callback(disk_thread.shutdown)
         index = Index()
+        announcer = Announcer(index)
         readiness = Readiness(mode, workflow.settle_seconds)
         spool = Spool(self._layout, mode, lambda name: index.where(name) is not None)
         inotify = Inotify(lambda: scheduler.reread())  # the scheduler is made below
@@ -179,7 +183,8 @@ class Daemon:
             plugin_directories=tuple(map(str, settings.plugins.dirs)),
             worker_plugins=tuple(plugins.for_workers),
             validate=lambda text, syntax: validate(calls, text, syntax),
-            on_event=lambda _job, _event: None,
+            on_started=announcer.started,
+            on_event=announcer.event,
             on_ended=record_end(index, lambda kind, date: self._layout.base / kind / date),
         )
         beat = min(workflow.poll_interval, (watchdog_interval() or workflow.poll_interval) / 2)
@@ -197,6 +202,7 @@ class Daemon:
             mode=mode,
             mode_reason=self._config.mode_reason,
             index=index,
+            announcer=announcer,
             queries=Queries(self._layout, index),
             intake=intake,
             scheduler=scheduler,

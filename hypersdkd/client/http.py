@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -119,6 +119,27 @@ class Daemon:
         """The drop directory: ``pending``, ``waiting``, ``ignored``, ``foreign``, ``counts``."""
         return self._get("/api/workflow/queue")
 
+    def live_events(self, last_id: str = "") -> Iterator[tuple[str, str, Reply]]:
+        """Every change as it happens: its ID, its kind (``job guest daemon reset``) and its data.
+
+        Ends when the daemon ends it; go on with the last ID. ``daemon-unreachable`` when nothing came for long.
+        """
+        connection = _connect(self.address, self.timeout)
+        try:
+            headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last_id} if last_id else {})}
+            connection.request("GET", "/api/workflow/events", headers=headers)
+            response = connection.getresponse()
+            if response.status != 200:
+                text = response.read(REPLY_LIMIT)
+                raise _refused(response.status, _object(text) or {}, text)
+            yield from _changes(response)
+        except PermissionError as error:
+            raise self._forbidden() from error
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
+            raise self._unreachable(str(error) or type(error).__name__) from error
+        finally:
+            connection.close()
+
     def pause(self) -> Reply:
         """Start nothing more."""
         return self._post("/api/workflow/pause")
@@ -196,6 +217,17 @@ def _connect(address: Address, timeout: float) -> http.client.HTTPConnection:
     if address.socket:
         return _UnixConnection(address.socket, timeout)
     return http.client.HTTPConnection(address.host, address.port, timeout=timeout)
+
+
+def _changes(response: http.client.HTTPResponse) -> Iterator[tuple[str, str, Reply]]:
+    """The events of a stream: fields a line, an empty line after each event, comments in between."""
+    fields: dict[str, str] = {}
+    while line := response.readline(REPLY_LIMIT):
+        text = line.decode("utf-8").rstrip("\r\n")
+        if not text and "data" in fields:
+            yield fields.get("id", ""), fields.get("event", "message"), _object(fields["data"].encode()) or {}
+        name, _, value = text.partition(": ")
+        fields = {**fields, name: value} if text else {}
 
 
 def _job_path(job_id: str) -> str:

@@ -5,27 +5,61 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from hypersdkd.model.change import Change
 
 #: Changes that are remembered for listeners that come back; at four a second and guest, minutes.
 MEMORY: Final = 10_000
 
-#: Changes that may wait for one listener; one that falls further behind starts anew.
+#: Changes that may wait for one listener; one that falls further behind is cut off and comes back by its last ID.
 BACKLOG: Final = 2_000
 
-#: Digits of a number at most; who listens may send any text as an ID.
-_DIGITS: Final = 18
 
+class Listener:
+    """One who listens; a context manager, within the loop."""
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One change. ``id`` is opaque and grows; ``kind`` is ``job``, ``guest``, ``queue``, ``daemon`` or ``reset``."""
+    def __init__(self, broadcast: Broadcast, missed: Sequence[Change]) -> None:
+        self._broadcast = broadcast
+        self._missed = deque(missed)
+        self._waiting: deque[Change] = deque()
+        self._news = asyncio.Event()
+        self._cut_off = False
 
-    id: str
-    kind: str
-    data: Mapping[str, object]
+    async def next(self) -> Change | None:
+        """The next change. ``None`` when it is cut off or the broadcast ends. May be cancelled and called again."""
+        if self._missed:
+            return self._missed.popleft()
+        while not self._waiting:
+            if self._cut_off:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        return self._waiting.popleft()
+
+    def tell(self, change: Change) -> None:
+        """A change for this listener; only the broadcast calls it."""
+        if len(self._waiting) >= BACKLOG:
+            self.cut_off()
+        else:
+            self._waiting.append(change)
+            self._news.set()
+
+    def cut_off(self) -> None:
+        """Nothing more comes after what waits."""
+        self._cut_off = True
+        self._news.set()
+        self._broadcast.forget(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._broadcast.forget(self)
 
 
 class Broadcast:
@@ -35,51 +69,41 @@ class Broadcast:
         self._token = secrets.token_hex(4)
         self._number = 0
         self._memory: deque[Change] = deque(maxlen=MEMORY)
-        self._listeners: set[asyncio.Queue[Change | None]] = set()
-        self._hearers: list[Callable[[Change], None]] = []
+        self._listeners: set[Listener] = set()
+        self._closed = False
 
     def publish(self, kind: str, data: Mapping[str, object]) -> None:
-        """Tell everybody. A listener with a full backlog is cut off, to start anew."""
+        """Tell everybody."""
         self._number += 1
         change = Change(f"{self._token}-{self._number}", kind, data)
         self._memory.append(change)
-        for hearer in self._hearers:
-            hearer(change)
-        for queue in list(self._listeners):
-            if queue.qsize() < BACKLOG:
-                queue.put_nowait(change)
-            else:  # what waits is still told, in one piece, so that the listener can ask for the rest
-                self._listeners.discard(queue)
-                queue.put_nowait(None)
+        for listener in list(self._listeners):
+            listener.tell(change)
 
-    def hear(self, hearer: Callable[[Change], None]) -> None:
-        """Call ``hearer`` at each change, in the loop; it must be quick and must not raise."""
-        self._hearers.append(hearer)
+    def listen(self, last_id: str = "") -> Listener:
+        """Listen to what comes after ``last_id``. The first change is a ``reset`` when some are not known any more,
+        also for one who listens for the first time: it then looks once, and knows what its look may have missed."""
+        listener = Listener(self, self._missed(last_id))
+        if self._closed:
+            listener.cut_off()
+        else:
+            self._listeners.add(listener)
+        return listener
 
-    async def listen(self, last_id: str = "") -> AsyncIterator[Change]:
-        """Changes after ``last_id``, then those to come. First a ``reset`` when some were missed for good."""
-        queue: asyncio.Queue[Change | None] = asyncio.Queue()
-        self._listeners.add(queue)
-        try:
-            for change in self._missed(last_id):
-                yield change
-            while (next_change := await queue.get()) is not None:
-                yield next_change
-        finally:
-            self._listeners.discard(queue)
+    def forget(self, listener: Listener) -> None:
+        """It does not listen any more."""
+        self._listeners.discard(listener)
 
     def close(self) -> None:
-        """End all listeners."""
-        for queue in self._listeners:
-            queue.put_nowait(None)
-        self._listeners.clear()
+        """End all listeners, and those to come."""
+        self._closed = True
+        for listener in list(self._listeners):
+            listener.cut_off()
 
-    def _missed(self, last_id: str) -> list[Change]:
-        if not last_id:
-            return []
+    def _missed(self, last_id: str) -> Sequence[Change]:
         token, _, number = last_id.partition("-")
         first = self._number - len(self._memory)
-        known = token == self._token and number.isascii() and number.isdigit() and len(number) <= _DIGITS
+        known = token == self._token and number.isascii() and number.isdigit() and len(number) < 20
         if not known or not first <= int(number) <= self._number:
             return [Change(f"{self._token}-{self._number}", "reset", {})]
         return list(self._memory)[int(number) - first :]

@@ -49,6 +49,19 @@ class ActiveJob(Protocol):
         """Its row now."""
 
 
+class Listener(Protocol):
+    """Who hears of changes; ``engine.announcer`` is one. Calls must be quick and must not raise."""
+
+    def dropped(self, name: str, before: Entry | None, entry: Entry | None) -> None:
+        """An entry of the drop directory was judged, or is gone (``None``)."""
+
+    def processing(self, name: str, mtime: int | None) -> None:
+        """A file in ``processing/`` appeared, or went away (``None``)."""
+
+    def ended(self, day: Day, name: str, row: Ended) -> None:
+        """A job is among the ended ones."""
+
+
 class Index:
     """Written by the intake (what lies where) and the workflow (what runs); read by everybody."""
 
@@ -66,6 +79,8 @@ class Index:
         """Jobs that we work, by ID."""
         self.active_files: set[str] = set()
         """Names of their files in ``processing/``."""
+        self.listener: Listener | None = None
+        """Hears of every change, once it is set."""
         self.last_error = ""
         """What the last failed job failed of."""
         self.version = 0
@@ -98,6 +113,8 @@ class Index:
             if entry.verdict is Verdict.READY and not known:
                 heapq.heappush(self._heap, (entry.arrived, name))
         self.version += 1
+        if self.listener is not None:
+            self.listener.dropped(name, before, entry)
 
     def next_ready(self) -> str | None:
         """The ready entry that arrived first; it stays until :meth:`set_drop` says that it is gone."""
@@ -136,11 +153,12 @@ class Index:
 
     def set_processing(self, name: str, mtime: int | None) -> None:
         """A file in ``processing/`` appeared (with its mtime) or went away (``None``)."""
-        if mtime is None:
-            self._processing.pop(name, None)
-        else:
+        before = self._processing.pop(name, None)
+        if mtime is not None:
             self._processing[name] = mtime
         self.version += 1
+        if self.listener is not None and before != mtime:
+            self.listener.processing(name, mtime)
 
     def processing_names(self) -> set[str]:
         """All names that are known to lie in ``processing/``."""
@@ -172,6 +190,8 @@ class Index:
                 del self._where[name]
         self._sorted.pop(day, None)
         self.version += 1
+        if self.listener is not None and row is not None and row != before:
+            self.listener.ended(day, name, row)
 
     def forget_day(self, day: Day) -> None:
         """A directory of ended jobs is gone."""

@@ -90,10 +90,6 @@ class Queries:
         row = self._index.ended_row(day, name) if day else None
         return (day, row) if day and row else None
 
-    def ended_summary(self, day: Day, name: str, row: Ended) -> JobSummary:
-        """An ended job's row without what its sidecar says."""
-        return JobSummary(id=name, status=_state(day, row), date=day[1], finished_at=rfc3339(row.mtime))
-
     def sidecar(self, day: Day, name: str) -> Mapping[str, object]:
         """What the record beside an ended job says; empty if there is none. Blocks."""
         return self._record(day, name, read_record)
@@ -130,7 +126,7 @@ class Queries:
         """Completed, failed and cancelled jobs of one date, the newest first."""
         for _age, name, day, row in heapq.merge(*map(self._by_age, days)):
             if _state(day, row) in states:
-                yield _Row(f"3{day[1]}{day[0]}/{name}", name, partial(self.ended_summary, day, name, row))
+                yield _Row(f"3{day[1]}{day[0]}/{name}", name, partial(ended_summary, day, name, row))
 
     def _by_age(self, day: Day) -> Iterator[tuple[int, str, Day, Ended]]:
         """The records of one directory, the newest first, each with the directory that it is in."""
@@ -155,6 +151,11 @@ def active_summary(job: ActiveJob) -> JobSummary:
     """A job that is being worked, as it is now."""
     summary = job.summary()
     return replace(summary, elapsed_seconds=_since(summary.started_at))
+
+
+def ended_summary(day: Day, name: str, row: Ended) -> JobSummary:
+    """An ended job's row without what its sidecar says."""
+    return JobSummary(id=name, status=_state(day, row), date=day[1], finished_at=rfc3339(row.mtime))
 
 
 def foreign_summary(name: str, mtime: int) -> JobSummary:

@@ -164,6 +164,7 @@ class Scheduler:
         self._jobs[claim.id] = job
         self._index.active[claim.id] = job
         self._index.active_files.add(claim.file)
+        self._shop.on_started(job)
         task = asyncio.create_task(job.run(), name=f"job {claim.id}")
         self._tasks[claim.id] = task
         task.add_done_callback(lambda done: self._ended(job, done))

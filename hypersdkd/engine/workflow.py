@@ -17,17 +17,27 @@ from typing import Final
 import structlog
 
 import hypersdkd
-from hypersdkd.engine.claims import Claim, ClaimState
+from hypersdkd.engine.announcer import Announcer
+from hypersdkd.engine.broadcast import Listener
+from hypersdkd.engine.claims import ClaimState
 from hypersdkd.engine.door import Door
 from hypersdkd.engine.generation import draft_manifest
 from hypersdkd.engine.history import events_page, last_lines
 from hypersdkd.engine.hook_calls import HookCalls
 from hypersdkd.engine.index import Day, Ended, Index, QueueWindow, today
 from hypersdkd.engine.intake import Intake
+from hypersdkd.engine.job_detail import is_plain, job_detail
 from hypersdkd.engine.key_book import KeyBook
 from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.plugins import Plugins
-from hypersdkd.engine.queries import Queries, active_summary, foreign_summary, pending_summary, problem_of, with_record
+from hypersdkd.engine.queries import (
+    Queries,
+    active_summary,
+    ended_summary,
+    foreign_summary,
+    pending_summary,
+    with_record,
+)
 from hypersdkd.engine.scheduler import Scheduler
 from hypersdkd.engine.submissions import Submissions
 from hypersdkd.engine.validation import validate
@@ -63,6 +73,7 @@ class Crew:
     mode: str
     mode_reason: str
     index: Index
+    announcer: Announcer
     queries: Queries
     intake: Intake
     scheduler: Scheduler
@@ -162,7 +173,7 @@ class WorkflowService:
         foreign = dict(self._crew.index.foreign())
         if job_id in foreign:
             summary = foreign_summary(job_id, foreign[job_id])
-            return _detail(summary, str(self._crew.shop.spool.layout.processing / job_id), None, None)
+            return job_detail(summary, str(self._crew.shop.spool.layout.processing / job_id), None, None)
         return await self._crew.queries.read(lambda: self._between(job_id))
 
     async def events(self, job_id: str, limit: int = 1000, cursor: str = "") -> EventPage:
@@ -283,6 +294,7 @@ class WorkflowService:
         with _storage():
             await self._crew.shop.in_disk_thread(lambda: write_replacing(self._crew.shop.spool.layout.pause_mark, b""))
         self._crew.shop.slots.shut()
+        self._crew.announcer.switched(paused=True)
 
     async def resume(self) -> None:
         """Go on."""
@@ -292,6 +304,13 @@ class WorkflowService:
         if not self._crew.scheduler.draining:
             self._crew.shop.slots.reopen()
             self._crew.scheduler.wake()
+        self._crew.announcer.switched(paused=False)
+
+    # -- live -------------------------------------------------------------------------------------
+
+    def listen(self, last_id: str = "") -> Listener:
+        """Hear of every change after ``last_id``."""
+        return self._crew.announcer.broadcast.listen(last_id)
 
     # -- finding jobs -----------------------------------------------------------------------------
 
@@ -302,7 +321,7 @@ class WorkflowService:
         return names[0] if names and not self._crew.intake.ignores(names[0]) else None
 
     def _find_ended(self, job_id: str) -> tuple[Day, str, Ended] | None:
-        claim = self._crew.shop.spool.claims.read(job_id) if _plain(job_id) else None
+        claim = self._crew.shop.spool.claims.read(job_id) if is_plain(job_id) else None
         file = claim.target if claim is not None and claim.target else job_id
         found = self._crew.queries.find_ended(file)
         return (found[0], file, found[1]) if found else None
@@ -313,7 +332,7 @@ class WorkflowService:
             return None
         guests = tuple(fold.progress() for fold in work.folds())
         path = self._crew.shop.spool.layout.processing / work.claim.file
-        return _detail(replace(active_summary(work), guests=guests), str(path), work.claim, None)
+        return job_detail(replace(active_summary(work), guests=guests), str(path), work.claim, None)
 
     def _in_drop(self, job_id: str) -> JobDetail | None:
         name = self._pending_name(job_id)
@@ -321,26 +340,26 @@ class WorkflowService:
         if name is None or entry is None:
             return None
         path = self._crew.shop.spool.layout.drop / file_name_for_display(name)
-        return _detail(pending_summary(name, entry), str(path), self._crew.shop.spool.claims.read(job_id), None)
+        return job_detail(pending_summary(name, entry), str(path), self._crew.shop.spool.claims.read(job_id), None)
 
     def _ended(self, job_id: str, day: Day, file: str, row: Ended) -> JobDetail:
         record = self._crew.queries.head(day, file)
-        summary = with_record(self._crew.queries.ended_summary(day, file, row), record)
+        summary = with_record(ended_summary(day, file, row), record)
         path = self._crew.shop.spool.layout.base / day[0] / day[1] / file
         claim = self._crew.shop.spool.claims.read(job_id)
-        return _detail(replace(summary, id=job_id), str(path), claim, record)
+        return job_detail(replace(summary, id=job_id), str(path), claim, record)
 
     def _between(self, job_id: str) -> JobDetail:
         """A job that is just being moved, so that the index does not know it for a moment: ask the disk."""
-        if _plain(job_id):
+        if is_plain(job_id):
             spool = self._crew.shop.spool
             claim = spool.claims.read(job_id)
             if claim is not None and claim.state not in {ClaimState.PENDING, ClaimState.FINISHED}:
                 summary = JobSummary(job_id, JobState.PROCESSING, "QUEUED", started_at=claim.claimed_at)
-                return _detail(summary, str(spool.layout.processing / claim.file), claim, None)
+                return job_detail(summary, str(spool.layout.processing / claim.file), claim, None)
             if os.path.lexists(spool.layout.drop / job_id) and not self._crew.intake.refuses(job_id):
                 summary = JobSummary(job_id, JobState.PENDING, "PENDING")
-                return _detail(summary, str(spool.layout.drop / job_id), claim, None)
+                return job_detail(summary, str(spool.layout.drop / job_id), claim, None)
             if claim is not None and claim.target:
                 day = ("processed" if claim.outcome == JobState.COMPLETED.value else "failed", claim.date)
                 path = spool.layout.base / day[0] / day[1] / claim.target
@@ -354,25 +373,8 @@ class WorkflowService:
         return await self._crew.queries.read(lambda: self._crew.shop.spool.claims.guest_directories(job_id))
 
 
-def _detail(summary: JobSummary, path: str, claim: Claim | None, record: Mapping[str, object] | None) -> JobDetail:
-    attempts = record.get("attempts") if record else None
-    return JobDetail(
-        summary=summary,
-        path=path,
-        original_name=file_name_for_display(claim.original_name) if claim else summary.id,
-        attempts=attempts if isinstance(attempts, int) else sum(bool(guest.stage) for guest in summary.guests),
-        claimed_at=claim.claimed_at if claim and claim.state is not ClaimState.PENDING else None,
-        problem=problem_of(record) if record else None,
-    )
-
-
 def _shown(name: str, job_id: str) -> bool:
     return file_name_for_display(name) == job_id
-
-
-def _plain(job_id: str) -> bool:
-    """Whether an ID from outside can be looked up as a directory's name at all."""
-    return bool(job_id) and "/" not in job_id and "\0" not in job_id and job_id not in {".", ".."}
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hypersdkd.engine.claims import Claim
+from hypersdkd.engine.index import ActiveJob
 from hypersdkd.engine.plan import Places
 from hypersdkd.engine.slots import Slots
 from hypersdkd.engine.spool import Spool
@@ -37,6 +38,7 @@ class Workshop:
     plugin_directories: tuple[str, ...]
     worker_plugins: tuple[str, ...]
     validate: Callable[[bytes, str], Awaitable[Validation]]
+    on_started: Callable[[ActiveJob], None]
     on_event: Callable[[str, Event], None]
     on_ended: Callable[[Claim, Problem | None], None]
     outputs_in_use: dict[Path, str] = field(default_factory=dict)

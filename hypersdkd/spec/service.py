@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
+from hypersdkd.model.change import Change
 from hypersdkd.model.replies import EventPage, JobDetail, JobPage, JobQuery, QueueInspection, Receipt, Validation
+
+
+class Listening(Protocol):
+    """One who listens; a context manager."""
+
+    async def next(self) -> Change | None:
+        """The next change; ``None`` at the end. May be cancelled and called again."""
+
+    def __enter__(self) -> Self:
+        """Listen."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Listen no more."""
 
 
 class Workflow(Protocol):
@@ -58,6 +75,9 @@ class Workflow(Protocol):
 
     async def queue(self, limit: int = 1000) -> QueueInspection:
         """The drop directory, with reasons."""
+
+    def listen(self, last_id: str = "") -> Listening:
+        """Hear of every change after ``last_id``; first a ``reset`` when some before it are not known (any more)."""
 
     def ready(self) -> str:
         """Empty when the daemon takes work; else why not."""

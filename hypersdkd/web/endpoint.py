@@ -11,7 +11,7 @@ from aiohttp import web
 
 from hypersdkd.spec.service import Workflow
 
-Answer = Callable[[Workflow, web.Request], Awaitable[web.Response]]
+Answer = Callable[[Workflow, web.Request], Awaitable[web.StreamResponse]]
 
 #: Problems that any endpoint may answer with.
 COMMON_ERRORS: Final = ("request-invalid", "request-refused", "internal")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from hypersdkd.web import jobs, manifests, openapi, state
+from hypersdkd.web import jobs, live, manifests, openapi, state
 from hypersdkd.web.endpoint import Endpoint, Parameter
 from hypersdkd.web.request import LOG_LIMIT, LOG_LINES, PAGE_LIMIT, PAGE_ROWS, STATUS_WORDS, TEXT_LIMIT
 
 _IF_NONE_MATCH: Final = Parameter("If-None-Match", "header", "The ETag of a reply that is at hand", {"type": "string"})
+
+_LAST_EVENT_ID: Final = Parameter("Last-Event-ID", "header", "The last event that was heard", {"type": "string"})
 
 _LIMIT: Final = Parameter(
     "limit", "query", "Rows at most", {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT, "default": PAGE_ROWS}
@@ -179,6 +181,15 @@ ENDPOINTS: Final = (
         "Queue",
         parameters=(_LIMIT,),
         errors=("plugin-failed",),
+    ),
+    Endpoint(
+        "GET",
+        "/api/workflow/events",
+        "Every change, live",
+        live.live_events,
+        "Text",
+        parameters=(_LAST_EVENT_ID,),
+        media_types=("text/event-stream",),
     ),
     Endpoint("POST", "/api/workflow/pause", "Start nothing more", state.pause, "Paused", 202, errors=_STORED),
     Endpoint("POST", "/api/workflow/resume", "Go on after a pause", state.resume, "Paused", 202, errors=_STORED),

@@ -26,6 +26,7 @@ CALLS = {
     "jobs": lambda daemon: daemon.jobs("all", q="web", date="2026-01-02", limit=5, cursor="c"),
     "active_jobs": lambda daemon: daemon.active_jobs(),
     "job": lambda daemon: daemon.job(HOSTILE.id),
+    "live_events": lambda daemon: next(daemon.live_events()),
     "job_events": lambda daemon: daemon.job_events(HOSTILE.id),
     "job_log": lambda daemon: daemon.job_log(HOSTILE.id, 3),
     "job_report": lambda daemon: daemon.job_report(HOSTILE.id),

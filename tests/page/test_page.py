@@ -67,6 +67,7 @@ def test_first_sight(page, address, daemon):
     expect(page.get_by_role("heading", name="Manifest Builder")).to_be_visible()
     expect(page.locator("#state")).to_have_text("Running")
     expect(page.locator("#mode")).to_have_text("manifest")
+    expect(page.locator("#feed")).to_have_text("Live")
     expect(page.locator("#workers")).to_have_text("0 of 2")
     status = daemon.api.status()
     for name, key in NUMBERS.items():
@@ -82,7 +83,7 @@ def test_first_sight(page, address, daemon):
 def test_an_active_job_its_address_cancel_retry_and_the_result(page, daemon, gate, source):
     daemon.drop("gated-web.json", named("gated-web", source))
     gate.until_reached("gated-web")
-    active = row(page, "gated-web.json")  # by itself: the page asks every three seconds
+    active = row(page, "gated-web.json")  # by itself: the daemon tells
     bar = active.get_by_role("progressbar")
     expect(bar).to_have_js_property("value", 49)
     expect(active).to_contain_text("CONVERT")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from hypersdkd.engine.broadcast import Broadcast, Listener
 from hypersdkd.model.event import Event, EventType
 from hypersdkd.model.job import GuestProgress, JobState, JobSummary
 from hypersdkd.model.manifest_draft import ManifestDraft
@@ -45,6 +46,7 @@ class FakeWorkflow:
         self.error: Exception | None = None
         self.not_ready = ""
         self.version = ""
+        self.broadcast = Broadcast()
 
     def _called(self, *call: object) -> None:
         self.calls.append(call)
@@ -116,6 +118,10 @@ class FakeWorkflow:
         self._called("retry", job_id)
         if self._row(job_id).status is not JobState.FAILED:
             raise fail("job-state", "The job is processing; only failed and cancelled jobs can be retried.")
+
+    def listen(self, last_id: str = "") -> Listener:
+        self._called("listen", last_id)
+        return self.broadcast.listen(last_id)
 
     async def pause(self) -> None:
         self._called("pause")

@@ -48,7 +48,8 @@ async def test_examples_have_the_fields_of_the_daemons_replies(tmp_path):
         for endpoint in ENDPOINTS:
             if "{id}" in endpoint.path or endpoint.path == "/readyz" or "manifest/" in endpoint.path:
                 continue
-            if endpoint.path in {"/api/openapi.json", "/api/docs"}:  # longer than an example should be
+            # longer than an example should be, or without an end
+            if endpoint.path in {"/api/openapi.json", "/api/docs", "/api/workflow/events"}:
                 continue
             reply = (await ask(address, endpoint.method, endpoint.path)).json
             assert set(example(SECTIONS[f"{endpoint.method} {endpoint.path}"])) == set(reply), endpoint.path

@@ -1,0 +1,70 @@
+"""The announcer turns what changes in the queue and in its guests into changes for live listeners."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from hypersdkd.engine.broadcast import Broadcast
+from hypersdkd.engine.index import ActiveJob, Day, Ended, Index
+from hypersdkd.engine.names import file_name_for_display
+from hypersdkd.engine.queries import active_summary, ended_summary, foreign_summary, pending_summary
+from hypersdkd.engine.readiness import Entry, Verdict
+from hypersdkd.model.event import VOLATILE_EVENTS, Event
+
+#: Least seconds between two rows of a running job that only its progress changed.
+_GAP: Final = 0.25
+
+
+class Announcer:
+    """Hears the index and the jobs' events; loop only."""
+
+    def __init__(self, index: Index) -> None:
+        self.broadcast = Broadcast()
+        """Where it is told."""
+        self._index = index
+        self._told: dict[str, float] = {}
+
+    # -- from the index -----------------------------------------------------------------------------
+
+    def dropped(self, name: str, before: Entry | None, entry: Entry | None) -> None:
+        """An entry of the drop directory was judged, or is gone."""
+        if entry is not None and entry.verdict is not Verdict.IGNORED:
+            if before is None or (before.verdict, before.reason) != (entry.verdict, entry.reason):
+                self.broadcast.publish("job", pending_summary(name, entry).as_dict())
+        elif before is not None and before.verdict is not Verdict.IGNORED:
+            self.broadcast.publish("job", {"id": file_name_for_display(name), "status": "gone"})
+
+    def processing(self, name: str, mtime: int | None) -> None:
+        """Another daemon's file in ``processing/`` appeared or went away."""
+        if name in self._index.active_files:
+            return
+        if mtime is None:
+            self.broadcast.publish("job", {"id": file_name_for_display(name), "status": "gone"})
+        else:
+            self.broadcast.publish("job", foreign_summary(name, mtime).as_dict())
+
+    def ended(self, day: Day, name: str, row: Ended) -> None:
+        """A job is among the ended ones."""
+        self._told.pop(name, None)
+        self.broadcast.publish("job", ended_summary(day, name, row).as_dict())
+
+    # -- from jobs ----------------------------------------------------------------------------------
+
+    def started(self, job: ActiveJob) -> None:
+        """A job is being worked."""
+        self.broadcast.publish("job", active_summary(job).as_dict())
+
+    def event(self, job_id: str, event: Event) -> None:
+        """A guest's journal has a new line."""
+        self.broadcast.publish("guest", {"job": job_id, **event.as_dict()})
+        clock = time.monotonic()
+        job = self._index.active.get(job_id)
+        if job is None or (event.type in VOLATILE_EVENTS and clock - self._told.get(job_id, 0.0) < _GAP):
+            return
+        self._told[job_id] = clock
+        self.broadcast.publish("job", active_summary(job).as_dict())
+
+    def switched(self, **state: object) -> None:
+        """Something of the daemon itself was switched: ``paused``, ``draining``."""
+        self.broadcast.publish("daemon", state)
