@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from hypersdkd.engine.announcer import Announcer
 from hypersdkd.engine.claims import Claim
 from hypersdkd.engine.door import Door
 from hypersdkd.engine.hook_calls import HookCalls
@@ -43,6 +44,7 @@ class Workbench:
         self.changed = asyncio.Event()
         self.events: list[tuple[str, Event]] = []
         self.index = Index()
+        self.announcer = Announcer(self.index)
         self.plugins = Plugins.load()
         self.calls = HookCalls(self.plugins)
         self.disk_thread = ThreadPoolExecutor(1)
@@ -61,6 +63,7 @@ class Workbench:
             plugin_directories=(),
             worker_plugins=tuple(self.plugins.for_workers),
             validate=lambda text, syntax: validate(self.calls, text, syntax),
+            on_started=self.announcer.started,
             on_event=self._saw,
             on_ended=self._ended,
         )
@@ -71,6 +74,7 @@ class Workbench:
             mode=mode,
             mode_reason="a test",
             index=self.index,
+            announcer=self.announcer,
             queries=Queries(layout, self.index),
             intake=self.intake,
             scheduler=self.scheduler,
