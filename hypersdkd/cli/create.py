@@ -169,17 +169,27 @@ def _save(dialogue: Dialogue, terminal: Terminal, draft: ManifestDraft) -> Path:
     """Ask for a name until the manifest is written. YAML for a name that says so, else JSON."""
     while True:
         target = Path(dialogue.text("File name", _DEFAULT_FILE))
-        content = encoded(draft.document(), yaml_text=target.suffix.lower() in {".yaml", ".yml"})
         try:
-            write_manifest(target, content, replace=False)
+            content = encoded(draft.document(), yaml_text=target.suffix.lower() in {".yaml", ".yml"})
+            if not _write(dialogue, target, content):
+                continue
         except ProblemError as error:
-            if error.problem.code != "file-exists":
-                terminal.problem(error.problem)
-                continue
-            if not dialogue.confirm(f"{target} exists and is another manifest. Replace it?", False):
-                continue
-            write_manifest(target, content, replace=True)
+            terminal.problem(error.problem)
+            continue
         return target
+
+
+def _write(dialogue: Dialogue, target: Path, content: bytes) -> bool:
+    """Write the manifest, over another one only when that is wanted; false when it is not."""
+    try:
+        write_manifest(target, content, replace=False)
+    except ProblemError as error:
+        if error.problem.code != "file-exists" or not target.is_file():
+            raise
+        if not dialogue.confirm(f"{target} exists and is another manifest. Replace it?", False):
+            return False
+        write_manifest(target, content, replace=True)
+    return True
 
 
 def _wants_submission(dialogue: Dialogue) -> bool:

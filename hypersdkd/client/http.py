@@ -127,7 +127,7 @@ class Daemon:
         connection = _connect(self.address, self.timeout)
         try:
             headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last_id} if last_id else {})}
-            connection.request("GET", "/api/workflow/events", headers=headers)
+            connection.request("GET", f"{self.address.prefix}/api/workflow/events", headers=headers)
             response = connection.getresponse()
             if response.status != 200:
                 text = response.read(REPLY_LIMIT)

@@ -44,9 +44,13 @@ class Announcer:
         else:
             self.broadcast.publish("job", foreign_summary(name, mtime).as_dict())
 
-    def ended(self, day: Day, name: str, row: Ended) -> None:
-        """A job is among the ended ones."""
+    def ended(self, day: Day, name: str, row: Ended | None) -> None:
+        """A job is among the ended ones, or its file is gone: put back for a retry, or tidied away."""
         self._told.pop(name, None)
+        if row is None:
+            gone = {"id": file_name_for_display(name), "status": "gone", "date": day[1]}
+            self.broadcast.publish("job", gone)
+            return
         self.broadcast.publish("job", ended_summary(day, name, row).as_dict())
 
     # -- from jobs ----------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -27,6 +27,7 @@ class Listener:
         self._waiting: deque[Change] = deque()
         self._news = asyncio.Event()
         self._cut_off = False
+        self._hang_up: Callable[[], None] | None = None
 
     async def next(self) -> Change | None:
         """The next change. ``None`` when it is cut off or the broadcast ends. May be cancelled and called again."""
@@ -52,6 +53,12 @@ class Listener:
         self._cut_off = True
         self._news.set()
         self._broadcast.forget(self)
+        if self._hang_up is not None:
+            self._hang_up()
+
+    def when_cut_off(self, hang_up: Callable[[], None]) -> None:
+        """Call ``hang_up`` then: whoever listens may be stuck telling another what it heard."""
+        self._hang_up = hang_up
 
     def __enter__(self) -> Self:
         return self

@@ -58,8 +58,8 @@ class Listener(Protocol):
     def processing(self, name: str, mtime: int | None) -> None:
         """A file in ``processing/`` appeared, or went away (``None``)."""
 
-    def ended(self, day: Day, name: str, row: Ended) -> None:
-        """A job is among the ended ones."""
+    def ended(self, day: Day, name: str, row: Ended | None) -> None:
+        """A job is among the ended ones, or (``None``) its file is gone."""
 
 
 class Index:
@@ -74,6 +74,7 @@ class Index:
         self._ended: dict[Day, dict[str, Ended]] = {}
         self._cancelled: Counter[Day] = Counter()
         self._where: dict[str, Day] = {}
+        self._shown: dict[str, str] = {}
         self._sorted: dict[Day, list[str]] = {}
         self.active: dict[str, ActiveJob] = {}
         """Jobs that we work, by ID."""
@@ -184,13 +185,16 @@ class Index:
         if row is not None:  # replaced in one step: the spool's thread may be asking where it is
             rows[name] = row
             self._where[name] = day
+            shown = file_name_for_display(name)
+            if shown != name:
+                self._shown[shown] = name
         elif before is not None:
             del rows[name]
             if self._where.get(name) == day:
                 del self._where[name]
         self._sorted.pop(day, None)
         self.version += 1
-        if self.listener is not None and row is not None and row != before:
+        if self.listener is not None and row != before:
             self.listener.ended(day, name, row)
 
     def forget_day(self, day: Day) -> None:
@@ -206,6 +210,10 @@ class Index:
     def days(self) -> set[Day]:
         """Directories of ended jobs that are known."""
         return set(self._ended)
+
+    def ended_name(self, shown: str) -> str:
+        """The name of an ended job's file from how it is shown: itself, but for names that are no text."""
+        return self._shown.get(shown, shown)
 
     def where(self, name: str) -> Day | None:
         """In which directory of ended jobs a name lies (the latest, if in several)."""

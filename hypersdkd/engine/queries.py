@@ -138,7 +138,7 @@ class Queries:
         if not row.date:
             return row
         day = ("processed" if row.status is JobState.COMPLETED else "failed", row.date)
-        return with_record(row, self.head(day, row.id))
+        return with_record(row, self.head(day, self._index.ended_name(row.id)))
 
 
 def pending_summary(name: str, entry: Entry) -> JobSummary:
@@ -155,7 +155,9 @@ def active_summary(job: ActiveJob) -> JobSummary:
 
 def ended_summary(day: Day, name: str, row: Ended) -> JobSummary:
     """An ended job's row without what its sidecar says."""
-    return JobSummary(id=name, status=_state(day, row), date=day[1], finished_at=rfc3339(row.mtime))
+    return JobSummary(
+        id=file_name_for_display(name), status=_state(day, row), date=day[1], finished_at=rfc3339(row.mtime)
+    )
 
 
 def foreign_summary(name: str, mtime: int) -> JobSummary:

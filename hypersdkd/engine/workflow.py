@@ -322,7 +322,7 @@ class WorkflowService:
 
     def _find_ended(self, job_id: str) -> tuple[Day, str, Ended] | None:
         claim = self._crew.shop.spool.claims.read(job_id) if is_plain(job_id) else None
-        file = claim.target if claim is not None and claim.target else job_id
+        file = claim.target if claim is not None and claim.target else self._crew.index.ended_name(job_id)
         found = self._crew.queries.find_ended(file)
         return (found[0], file, found[1]) if found else None
 

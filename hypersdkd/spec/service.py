@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -15,6 +15,9 @@ class Listening(Protocol):
 
     async def next(self) -> Change | None:
         """The next change; ``None`` at the end. May be cancelled and called again."""
+
+    def when_cut_off(self, hang_up: Callable[[], None]) -> None:
+        """Call ``hang_up`` when nothing more will come, even while nobody waits in :meth:`next`."""
 
     def __enter__(self) -> Self:
         """Listen."""

@@ -26,22 +26,50 @@ async def live_events(workflow: Workflow, request: web.Request) -> web.StreamRes
     last_id = request.headers.get("Last-Event-ID", "") or request.query.get("last_event_id", "")
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
     with workflow.listen(last_id[:_ID_LIMIT]) as listener:
-        await response.prepare(request)
         try:
-            await response.write(b"retry: %d\n\n" % RETRY)
+            await response.prepare(request)
+            writer = _Writer(request, response)
+            listener.when_cut_off(writer.hang_up)
+            await writer.write(b"retry: %d\n\n" % RETRY)
             while True:
                 try:
                     change = await asyncio.wait_for(listener.next(), HEARTBEAT)
                 except TimeoutError:
-                    await response.write(b": alive\n\n")
+                    await writer.write(b": alive\n\n")
                     continue
                 if change is None:
                     break
-                await response.write(_frame(change))
+                await writer.write(_frame(change))
             await response.write_eof()
         except ConnectionError:
-            pass  # the client went
+            pass  # the client went, or did not read
     return response
+
+
+class _Writer:
+    """Writes to a client that may not read: it is hung up on when that takes too long, or when it is cut off."""
+
+    def __init__(self, request: web.Request, response: web.StreamResponse) -> None:
+        self._request = request
+        self._response = response
+        self._writing = False
+
+    async def write(self, data: bytes) -> None:
+        """Raises ``ConnectionError`` when the client is gone."""
+        self._writing = True
+        try:
+            async with asyncio.timeout(HEARTBEAT):
+                await self._response.write(data)
+        except TimeoutError:
+            self.hang_up()
+            raise ConnectionAbortedError from None
+        finally:
+            self._writing = False
+
+    def hang_up(self) -> None:
+        """End a connection that a write waits for."""
+        if self._writing and self._request.transport is not None:
+            self._request.transport.abort()
 
 
 def _frame(change: Change) -> bytes:

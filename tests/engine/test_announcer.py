@@ -57,12 +57,15 @@ def test_a_job_from_its_arrival_to_its_end(heard: Heard) -> None:
     heard.announcer.started(Job())
     heard.index.set_ended(("processed", "2026-01-02"), "a.json", Ended(1))
     heard.index.set_ended(("processed", "2026-01-02"), "a.json", Ended(1))
+    heard.index.set_ended(("processed", "2026-01-02"), "a.json", None)
+    heard.index.set_ended(("processed", "2026-01-02"), "a.json", None)
     assert heard.take() == [
         ("job", "a.json", "pending"),
         ("job", "a.json", "pending"),
         ("job", "a.json", "gone"),
         ("job", "a.json", "processing"),
         ("job", "a.json", "completed"),
+        ("job", "a.json", "gone"),
     ]
 
 

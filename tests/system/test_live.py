@@ -51,7 +51,7 @@ class Watcher(threading.Thread):
             page = self._daemon.jobs("all", limit=1000)
             self.states = {row["id"]: row["status"] for row in page["jobs"]}
             self.ready.set()
-        elif kind == "job" and data["status"] == "gone":
+        elif kind == "job" and data["status"] == "gone" and "date" not in data:
             self.states.pop(data["id"], None)
         elif kind == "job":
             self.states[data["id"]] = data["status"]

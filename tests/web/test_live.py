@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 
 import pytest
@@ -72,3 +73,32 @@ async def test_the_end_of_the_daemon_ends_the_stream(url, workflow):
     workflow.broadcast.close()
     changes = await asyncio.wait_for(listening, 10)
     assert [json.dumps(data) for _id, _kind, data in changes] == ["{}", '{"id": "a"}']
+
+
+async def test_one_that_does_not_read_holds_up_nobody_when_it_is_cut_off(url, workflow):
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1)
+    writer.write(b"GET /api/workflow/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    while not workflow.broadcast._listeners:
+        await asyncio.sleep(0.001)
+    for _ in range(1000):
+        workflow.broadcast.publish("job", {"id": "x" * 20_000})
+        await asyncio.sleep(0)
+    workflow.broadcast.close()
+    async with asyncio.timeout(5):  # the server's end: everything that was sent, then a connection that is cut
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(1 << 20):
+                pass
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def test_one_that_is_gone_before_the_head_is_no_error(url, workflow, caplog):
+    host, port = url.removeprefix("http://").split(":")
+    for _ in range(50):
+        _reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /api/workflow/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        writer.transport.abort()
+    workflow.broadcast.close()
+    assert "request failed" not in caplog.text

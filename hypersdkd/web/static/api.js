@@ -13,7 +13,10 @@ export class Refusal extends Error {
 }
 
 export const address = (path) => new URL(path, ROOT);
-export const jobPath = (id, rest = "") => `jobs/${encodeURIComponent(id)}${rest}`;
+
+/** Text that can be encoded: what is half a character becomes a mark, instead of an error that stops the page. */
+export const wellFormed = (text) => (text.toWellFormed ? text.toWellFormed() : text.replace(/\p{Surrogate}/gu, "\ufffd"));
+export const jobPath = (id, rest = "") => `jobs/${encodeURIComponent(wellFormed(id))}${rest}`;
 export const get = (path) => call("GET", path);
 export const post = (path, body, headers) => call("POST", path, body, headers);
 

@@ -22,8 +22,11 @@ export function say(node, text) {
 /** Make the children of `list` stand for `rows`; a row that stays keeps its element, its focus and its place. */
 export function keyed(list, rows, { key, make, update }) {
   const wanted = new Set(rows.map(key));
-  for (const node of [...list.children]) if (!wanted.has(node.dataset.key)) node.remove();
-  const known = new Map([...list.children].map((node) => [node.dataset.key, node]));
+  const known = new Map();
+  for (const node of [...list.children]) {
+    if (!wanted.has(node.dataset.key) || known.has(node.dataset.key)) node.remove();
+    else known.set(node.dataset.key, node);
+  }
   let place = list.firstElementChild;
   for (const row of rows) {
     const name = key(row);

@@ -79,6 +79,14 @@ export class Feed {
     clearTimeout(this.#reopen);
   }
 
+  /** A stream that is open while a look has no answer may be what keeps the look waiting: a browser has six connections. */
+  #yield() {
+    if (this.#stream?.readyState !== 1) return;
+    this.#stream.close();
+    this.#live = false;
+    this.#reopen = setTimeout(() => this.#open(), AGAIN);
+  }
+
   #soon() {
     if (this.#looking) this.#wanted = true;
     else this.#schedule(GAP);
@@ -97,6 +105,7 @@ export class Feed {
       answered = await this.#look();
     } finally {
       this.#looking = null;
+      if (!answered) this.#yield();
       if (!answered) this.#show("lost");
       else if (!this.#on) this.#show("off");
       else this.#show(this.#live ? "live" : "polling");

@@ -1,6 +1,6 @@
 // The list of jobs: filters, rows with stage and progress, and what can be done with each.
 
-import { get, jobPath, post } from "./api.js";
+import { get, jobPath, post, wellFormed } from "./api.js";
 import { byId, element, keyed, say } from "./elements.js";
 import { duration, plural, shortClock, visible } from "./text.js";
 
@@ -9,7 +9,7 @@ const PAGE = 50; // rows shown at first, and with each "Show more"
 const LOOKS = { pending: "", processing: "busy", completed: "good", failed: "bad", cancelled: "warn" };
 
 /** The address of a job on this page. */
-export const jobAddress = (id) => `#job/${encodeURIComponent(id)}`;
+export const jobAddress = (id) => `#job/${encodeURIComponent(wellFormed(id))}`;
 
 export class JobList {
   #status = "active";
@@ -43,7 +43,7 @@ export class JobList {
     say(byId("jobs-count"), page.total ? plural(page.total, `${kind}job`) : `No ${kind}jobs.`);
     byId("more").hidden = page.total <= page.jobs.length;
     keyed(byId("jobs"), page.jobs, {
-      key: (job) => `${job.date}/${job.id}`,
+      key: (job) => `${job.status === "completed"}/${job.date}/${job.id}`,
       make: (job) => this.#row(job),
       update: updateRow,
     });
