@@ -194,3 +194,17 @@ def test_the_problem_of_a_record() -> None:
     assert found is not None
     assert (found.code, found.message, found.detail, found.path) == ("no-space", "full", "trace", "a")
     assert found.remedy
+
+
+async def test_an_ended_job_whose_name_is_no_text_is_shown_and_completed(
+    queries: Queries, layout: QueueLayout, index: Index
+) -> None:
+    name = os.fsdecode(b"\xff.json")
+    day = layout.failed / DAY
+    day.mkdir()
+    (day / f"{name}.error.json").write_text(json.dumps({"status": "failed", "error": "theirs", "failed_at": T1}))
+    index.set_ended(("failed", DAY), name, Ended(1))
+    (row,) = (await queries.page(JobQuery(frozenset({JobState.FAILED})))).jobs
+    assert (row.id, row.error) == ("\\xff.json", "theirs")
+    assert index.ended_name(row.id) == name
+    assert queries.find_ended(index.ended_name(row.id)) is not None
