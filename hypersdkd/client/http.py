@@ -9,6 +9,7 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -124,8 +125,7 @@ class Daemon:
 
         Ends when the daemon ends it; go on with the last ID. ``daemon-unreachable`` when nothing came for long.
         """
-        connection = _connect(self.address, self.timeout)
-        try:
+        with self._connected() as connection:
             headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last_id} if last_id else {})}
             connection.request("GET", f"{self.address.prefix}/api/workflow/events", headers=headers)
             response = connection.getresponse()
@@ -133,12 +133,6 @@ class Daemon:
                 text = response.read(REPLY_LIMIT)
                 raise _refused(response.status, _object(text) or {}, text)
             yield from _changes(response)
-        except PermissionError as error:
-            raise self._forbidden() from error
-        except (OSError, http.client.HTTPException, UnicodeError) as error:
-            raise self._unreachable(str(error) or type(error).__name__) from error
-        finally:
-            connection.close()
 
     def pause(self) -> Reply:
         """Start nothing more."""
@@ -164,25 +158,31 @@ class Daemon:
         return self._call("POST", path, body, headers or {})
 
     def _call(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
-        connection = _connect(self.address, self.timeout)
-        try:
+        with self._connected() as connection:
             connection.request(method, self.address.prefix + path, body, {"Accept": "application/json", **headers})
             with connection.getresponse() as response:
                 text = response.read(REPLY_LIMIT + 1)
                 if response.length:
                     raise http.client.IncompleteRead(text[:0], response.length)
-        except PermissionError as error:
-            raise self._forbidden() from error
-        except (OSError, http.client.HTTPException, UnicodeError) as error:
-            raise self._unreachable(str(error) or type(error).__name__) from error
-        finally:
-            connection.close()
         reply = _object(text)
         if response.status >= 400:
             raise _refused(response.status, reply or {}, text)
         if reply is None or response.status >= 300:
             raise self._unreachable("what answers there is not hypersdkd")
         return reply
+
+    @contextmanager
+    def _connected(self) -> Iterator[http.client.HTTPConnection]:
+        """A connection, closed in the end; whatever keeps it from working is ``daemon-unreachable``."""
+        connection = _connect(self.address, self.timeout)
+        try:
+            yield connection
+        except PermissionError as error:
+            raise self._forbidden() from error
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
+            raise self._unreachable(str(error) or type(error).__name__) from error
+        finally:
+            connection.close()
 
     def _forbidden(self) -> ProblemError:
         """The daemon may well be there; TCP to loopback is never forbidden so."""
