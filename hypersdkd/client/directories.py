@@ -16,6 +16,7 @@ from typing import Final
 
 from hypersdkd.host.files import read_regular
 from hypersdkd.model.job import MODE_SUFFIXES, PARTIAL_SUFFIXES, SIDECAR_SUFFIXES, JobState, JobSummary
+from hypersdkd.model.moment import rfc3339, today
 
 #: Where the queues of the two modes are unless configured, the Go client's order.
 DEFAULT_QUEUES: Final = (Path("/var/lib/hyper2kvm/manifest-workflow"), Path("/var/lib/hyper2kvm/workflow"))
@@ -66,7 +67,7 @@ class OfflineQueue:
         wanted = {JobState.PROCESSING} if status == "active" else set(JobState) if status == "all" else {status}
         part = q.casefold()
         rows = [
-            self._summary(entry, directory, date or _today())
+            self._summary(entry, directory, date or today())
             for directory, states in _PLACES.items()
             if wanted & set(states) and (not date or _is_dated(directory))
             for entry in self._entries(directory, date)
@@ -105,7 +106,7 @@ class OfflineQueue:
     def _entries(self, directory: str, date: str = "") -> Iterator[os.DirEntry[str]]:
         path = self.base / directory
         if _is_dated(directory):
-            path /= date or _today()
+            path /= date or today()
         try:
             found = sorted(os.scandir(path), key=lambda entry: entry.name)
         except OSError:
@@ -133,10 +134,6 @@ def is_job_name(name: str) -> bool:
     return not name.startswith(".") and not name.lower().endswith((*SIDECAR_SUFFIXES, *PARTIAL_SUFFIXES))
 
 
-def _today() -> str:
-    return datetime.now().astimezone().date().isoformat()
-
-
 def _is_dated(directory: str) -> bool:
     return directory in {"processed", "failed"}
 
@@ -154,7 +151,7 @@ def _time(seconds: float | None) -> str | None:
         stamp = datetime.fromtimestamp(seconds, UTC) if seconds is not None else None
     except (OSError, ValueError, OverflowError):
         return None
-    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z") if stamp else None
+    return rfc3339(stamp) if stamp else None
 
 
 def _record(entry: os.DirEntry[str]) -> Mapping[str, object]:

@@ -190,7 +190,8 @@ class Attendant:
 
     def _clean(self) -> None:
         withdraw(recorded(self.fold.publishing))
-        remove_temporaries(self._run.directory, self._outputs)
+        for left in remove_temporaries(self._run.directory, self._outputs):
+            self._log.warning(left.message, code=left.code)
 
 
 def _how(status: int) -> str:

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.readiness import Entry, Verdict
+from hypersdkd.model import moment
 from hypersdkd.model.job import JobState, JobSummary
 from hypersdkd.model.replies import QueueEntry
 
@@ -34,12 +35,7 @@ _LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 def rfc3339(nanoseconds: int) -> str:
     """A time of a file as the API gives it: RFC 3339, UTC, milliseconds."""
     stamp = datetime.fromtimestamp(min(max(nanoseconds / 1e9, _EARLIEST), _LATEST), UTC)
-    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def today() -> str:
-    """The local date, which names the directory of jobs that end now."""
-    return datetime.now().astimezone().date().isoformat()
+    return moment.rfc3339(stamp)
 
 
 class ActiveJob(Protocol):
@@ -281,7 +277,7 @@ class QueueWindow:
 
 
 def _counts(index: Index) -> Mapping[str, int]:
-    date = today()
+    date = moment.today()
     return {
         "to_be_processed": index.queue_depth(),
         "processing": index.processing_count(),

@@ -22,9 +22,10 @@ from hypersdkd.engine.plan import dropped_disk, suffix_of
 from hypersdkd.engine.workshop import Workshop
 from hypersdkd.host.files import read_regular
 from hypersdkd.model.document import MAX_BYTES
-from hypersdkd.model.event import Event, now
+from hypersdkd.model.event import Event
 from hypersdkd.model.guest import Guest
 from hypersdkd.model.job import JobState, JobSummary
+from hypersdkd.model.moment import now
 from hypersdkd.model.problem import Problem, ProblemError
 from hypersdkd.model.replies import Validation
 from hypersdkd.model.report import GuestFold

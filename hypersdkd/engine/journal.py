@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
-from hypersdkd.model.event import VOLATILE_EVENTS, Event, EventType, now, read_lines
+from hypersdkd.model.event import VOLATILE_EVENTS, Event, EventType, read_lines
+from hypersdkd.model.moment import now
 
 JOURNAL: Final = "journal.jsonl"
 

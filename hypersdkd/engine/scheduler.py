@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -18,6 +19,8 @@ from hypersdkd.engine.readiness import Entry, Readiness, Verdict
 from hypersdkd.engine.workshop import Workshop
 from hypersdkd.model.job import JobState
 from hypersdkd.model.problem import Problem, ProblemError, fail
+
+_T = TypeVar("_T")
 
 
 class Scheduler:
@@ -114,11 +117,7 @@ class Scheduler:
 
     async def cancel_pending(self, name: str) -> None:
         """Claim a waiting or ready file only to record it as cancelled."""
-        try:
-            claim = await self._shop.in_disk_thread(lambda: self._claim_cancelled(name))
-        except OSError:
-            self._shaken = True
-            raise
+        claim = await self.move(lambda: self._claim_cancelled(name))
         if claim is None:
             raise fail("job-unknown", f"{name} is not in the queue any more")
         self._index.set_drop(name, None)
@@ -130,16 +129,18 @@ class Scheduler:
             self._shop.spool.claims.ask_cancel(claim.id)
         return claim
 
-    def shake(self) -> None:
-        """A move of a file failed half-way: look at all claims again at the next round."""
-        self._shaken = True
-        self.wake()
+    async def move(self, call: Callable[[], _T]) -> _T:
+        """Move a file of the queue, in the disk thread. One that fails half-way is looked for at the next round."""
+        try:
+            return await self._shop.in_disk_thread(call)
+        except OSError:
+            self._shaken = True
+            raise
 
     async def _claim(self, name: str) -> None:
         try:
-            claim, entry = await self._shop.in_disk_thread(lambda: self._claim_if_ready(name))
+            claim, entry = await self.move(lambda: self._claim_if_ready(name))
         except (OSError, ProblemError) as error:
-            self._shaken = True  # it may lie between two places: look at the claims once more
             self._log.error("cannot be claimed", name=name, error=str(error))
             before = self._index.drop_entry(name)
             if before is not None:

@@ -22,7 +22,6 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -32,8 +31,8 @@ from hypersdkd.engine.journal import read_journal
 from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.names import job_id
 from hypersdkd.host.files import is_locked, remove_tree, rename_into, rename_new, sync_directory, write_new
-from hypersdkd.model.event import now
 from hypersdkd.model.job import SIDECAR_SUFFIXES, JobState
+from hypersdkd.model.moment import now, today
 from hypersdkd.model.problem import ProblemError, fail
 from hypersdkd.model.report import fold
 
@@ -74,6 +73,8 @@ class Spool:
         again = self.claims.read(name)
         if again is not None and self._never_happened(again, name):
             return again
+        if again is not None and again.state is ClaimState.RETRYING:
+            again = self._complete_retry(again)  # its last write failed; the file is here, and keeps its ID
         if again is not None and again.state is ClaimState.PENDING and again.file == name:
             self.claims.forget_cancel(again.id)
             self.forget_guests(again.id)
@@ -127,7 +128,7 @@ class Spool:
 
     def finish(self, claim: Claim, outcome: JobState, sidecar: bytes) -> Claim:
         """Write the outcome's sidecar and move the file beside it. The sidecar is there first."""
-        date = datetime.now().astimezone().date().isoformat()
+        date = today()
         directory = self._ended_directory(outcome, date)
         directory.mkdir(mode=0o755, exist_ok=True)
         sync_directory(directory.parent)

@@ -14,7 +14,7 @@ from hypersdkd.engine.journal import JournalWriter
 from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.event import VOLATILE_EVENTS, EventType
 from hypersdkd.model.guest import Guest
-from hypersdkd.model.problem import Problem
+from hypersdkd.model.problem import Problem, one_line
 
 #: Least seconds between two progress events of a stage: four a second at most.
 _PROGRESS_GAP: Final = 0.25
@@ -109,9 +109,8 @@ class GuestContext:
 
     def log(self, line: str) -> None:
         """One line of the guest's log, which is the worker's standard error."""
-        shown = line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
         with contextlib.suppress(OSError):  # a log on a full disk does not fail the guest
-            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {self._stage} {shown}\n")
+            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {self._stage} {one_line(line)}\n")
             sys.stderr.flush()
 
     # -- what only the pipeline calls -------------------------------------------------------------

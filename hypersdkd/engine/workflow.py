@@ -24,7 +24,7 @@ from hypersdkd.engine.door import Door
 from hypersdkd.engine.generation import draft_manifest
 from hypersdkd.engine.history import events_page, last_lines
 from hypersdkd.engine.hook_calls import HookCalls
-from hypersdkd.engine.index import Day, Ended, Index, QueueWindow, today
+from hypersdkd.engine.index import Day, Ended, Index, QueueWindow
 from hypersdkd.engine.intake import Intake
 from hypersdkd.engine.job_detail import is_plain, job_detail
 from hypersdkd.engine.key_book import KeyBook
@@ -44,6 +44,7 @@ from hypersdkd.engine.validation import validate
 from hypersdkd.engine.workshop import Workshop
 from hypersdkd.host.files import write_replacing
 from hypersdkd.model.job import JobState, JobSummary
+from hypersdkd.model.moment import today
 from hypersdkd.model.problem import Problem, ProblemError, fail
 from hypersdkd.model.replies import (
     EventPage,
@@ -240,7 +241,7 @@ class WorkflowService:
         (_kind, date), file, _row = ended
         spool = self._crew.shop.spool
         with _storage():
-            claim = await self._crew.shop.in_disk_thread(lambda: spool.retry(job_id, date, file))
+            claim = await self._crew.scheduler.move(lambda: spool.retry(job_id, date, file))
         self._crew.index.set_ended(ended[0], file, None)
         self._crew.intake.look_at(claim.file)
 

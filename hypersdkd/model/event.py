@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 
 
@@ -36,11 +35,6 @@ FINAL_EVENTS = frozenset({EventType.FINISHED, EventType.FAILED, EventType.CANCEL
 VOLATILE_EVENTS = frozenset(
     {EventType.PROGRESS, EventType.FINDING, EventType.CHECK, EventType.WARNING, EventType.ARTIFACT}
 )
-
-
-def now() -> str:
-    """The time of day as events carry it: RFC 3339, UTC, milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)

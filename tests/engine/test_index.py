@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hypersdkd.engine.index import Ended, Index, QueueWindow, rfc3339, today
+from hypersdkd.engine.index import Ended, Index, QueueWindow, rfc3339
 from hypersdkd.engine.readiness import Entry, Verdict
 from hypersdkd.model.job import JobState, JobSummary
+from hypersdkd.model.moment import today
 
 entries = st.builds(Entry, verdict=st.sampled_from(Verdict), arrived=st.integers(1, 5))
 DAYS = [("processed", "2026-01-01"), ("failed", "2026-01-01"), ("failed", "2026-01-02")]

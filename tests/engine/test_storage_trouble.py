@@ -14,6 +14,7 @@ from hypersdkd.engine import job_work
 from hypersdkd.engine.claims import Claim, ClaimState, ClaimStore
 from tests.engine.fake_executor import FakeExecutor, hang
 from tests.engine.workbench import Workbench, disk, manifest, workbench
+from tests.problems import raises_problem
 
 
 @pytest.fixture
@@ -92,6 +93,25 @@ async def test_a_claim_that_is_refused_leaves_nothing_behind(base: Path, monkeyp
             with pytest.raises(PermissionError):
                 spool.claim("a.json")
         assert list(spool.claims.all()) == []
+
+
+@pytest.mark.parametrize("point", range(2))
+async def test_a_retry_that_cannot_be_written_is_taken_up(
+    base: Path, monkeypatch: pytest.MonkeyPatch, point: int
+) -> None:
+    source = base.parent / "later.raw"
+    async with workbench(base) as bench, beating(bench):
+        bench.drop("a.json", manifest(source))
+        assert (await bench.ended("a.json"))["status"] == "failed"
+        source.write_bytes(b"disk")
+        tried = fail_at(monkeypatch, point)
+        with raises_problem("queue-unusable", "no space"):
+            await bench.service.retry("a.json")
+        if point == 0:  # nothing had been done yet: it can be asked for again
+            await bench.service.retry("a.json")
+        await bench.until(lambda: "a.json.report.json" in bench.records())
+        assert list(bench.records()) == ["a.json.report.json"]
+        assert tried[0] is ClaimState.RETRYING
 
 
 async def test_a_restart_does_not_read_again_what_was_planned(base: Path) -> None:

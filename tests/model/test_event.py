@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hypersdkd.model.event import Event, EventType, now, read_lines
+from hypersdkd.model.event import Event, EventType, read_lines
+from hypersdkd.model.moment import now
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
