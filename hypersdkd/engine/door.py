@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.names import MAX_ID_BYTES
-from hypersdkd.engine.spool import Spool
 from hypersdkd.host.files import write_new
 from hypersdkd.model.problem import fail
 from hypersdkd.model.replies import Receipt
@@ -15,13 +15,15 @@ from hypersdkd.model.replies import Receipt
 class Door:
     """Implements ``spec.ports.DropDirectory``. Blocks: plugins call it in their thread."""
 
-    def __init__(self, spool: Spool, not_for_us: Callable[[str], str]) -> None:
-        self._spool = spool
+    def __init__(self, layout: QueueLayout, taken: Callable[[str], bool], not_for_us: Callable[[str], str]) -> None:
+        """``taken``: whether a job beyond the drop directory has the name; ``not_for_us``: why a name is no job."""
+        self._layout = layout
+        self._taken = taken
         self._not_for_us = not_for_us
 
     def taken(self, name: str) -> bool:
         """Whether any job of any state has the name, or a file that waits. In this order: a claim moves it on."""
-        return os.path.lexists(self._spool.layout.drop / name) or self._spool.taken(name)
+        return os.path.lexists(self._layout.drop / name) or self._taken(name)
 
     def check(self, name: str) -> Receipt:
         """What :meth:`put` would answer, or raise because of the name."""
@@ -30,7 +32,7 @@ class Door:
         refusal = self._not_for_us(name)
         if refusal:
             raise fail("name-invalid", f"{name} would not be taken: {refusal}", path="name")
-        target = str(self._spool.layout.drop / name)
+        target = str(self._layout.drop / name)
         if self.taken(name):
             raise FileExistsError(target)
         return Receipt(target, name)
@@ -39,7 +41,7 @@ class Door:
         """See the port. The name must be one that the intake would take."""
         receipt = self.check(name)
         try:
-            write_new(self._spool.layout.scratch, self._spool.layout.drop / name, content)
+            write_new(self._layout.scratch, self._layout.drop / name, content)
         except FileExistsError:
             raise
         except OSError as error:

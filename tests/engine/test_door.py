@@ -22,7 +22,7 @@ def layout(tmp_path: Path) -> QueueLayout:
 
 @pytest.fixture
 def door(layout: QueueLayout) -> Door:
-    return Door(spool_of(layout), Readiness("manifest", 1).not_for_us)
+    return Door(layout, spool_of(layout).taken, Readiness("manifest", 1).not_for_us)
 
 
 def test_a_file_appears_whole(door: Door, layout: QueueLayout) -> None:

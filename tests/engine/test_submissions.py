@@ -57,7 +57,7 @@ class Bench:
     def start(self, limit: float = 5.0) -> Submissions:
         """The daemon's part of it, started anew."""
         self.calls.append(HookCalls(self.plugin, limit))  # type: ignore[arg-type]
-        door = Door(spool_of(self.layout), Readiness("manifest", 1).not_for_us)
+        door = Door(self.layout, spool_of(self.layout).taken, Readiness("manifest", 1).not_for_us)
         return Submissions(self.calls[-1], door, KeyBook(self.layout.private / "keys"))
 
     def dropped(self) -> list[str]:

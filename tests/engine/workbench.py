@@ -73,6 +73,9 @@ class Workbench:
         crew = Crew(
             mode=mode,
             mode_reason="a test",
+            layout=layout,
+            claims=spool.claims,
+            places=self.shop.places,
             index=self.index,
             announcer=self.announcer,
             queries=Queries(layout, self.index),
@@ -81,7 +84,7 @@ class Workbench:
             shop=self.shop,
             plugins=self.plugins,
             calls=self.calls,
-            door=Door(spool, rules.not_for_us),
+            door=Door(layout, spool.taken, rules.not_for_us),
         )
         self.service = WorkflowService(crew)
 

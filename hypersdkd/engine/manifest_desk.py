@@ -1,0 +1,65 @@
+"""The manifest desk: manifests are judged, submitted and generated for whoever asks by the API."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final
+
+from hypersdkd.engine.generation import draft_manifest
+from hypersdkd.engine.key_book import KeyBook
+from hypersdkd.engine.queue_parts import QueueParts
+from hypersdkd.engine.submissions import Submissions
+from hypersdkd.engine.validation import validate
+from hypersdkd.model.problem import Problem, ProblemError, fail
+from hypersdkd.model.replies import ManifestInvalidError, Receipt, Validation
+from hypersdkd.spec.types import Submission
+
+#: Large manifests that are judged at once for those who ask by the API, and bytes from which on one is large.
+_JUDGED_AT_ONCE: Final = 4
+_LARGE: Final = 64 << 10
+
+
+class ManifestDesk:
+    """The part of ``spec.service.Workflow`` that is about manifests; see there."""
+
+    def __init__(self, parts: QueueParts) -> None:
+        self._parts = parts
+        self._submissions = Submissions(parts.calls, parts.door, KeyBook(parts.layout.private / "keys"))
+        self._judging = 0
+
+    async def validate(self, text: bytes, syntax: str = "") -> Validation:
+        """Judge a manifest by every plugin's rules. Raises ``request-busy`` and ``rules-unavailable``."""
+        large = len(text) > _LARGE
+        if large and self._judging >= _JUDGED_AT_ONCE:
+            problem = Problem("request-busy", f"{_JUDGED_AT_ONCE} large manifests are being judged already")
+            raise ProblemError(problem, retry_after=1.0)
+        self._judging += large
+        try:
+            return await validate(self._parts.calls, text, syntax, urgent=False)
+        finally:
+            self._judging -= large
+
+    async def submit(self, text: bytes, syntax: str = "", idempotency_key: str = "", default_name: str = "") -> Receipt:
+        """Validate, then hand it to the first plugin that puts it into the queue."""
+        if self._parts.mode != "manifest":
+            raise fail("manifest-unsupported", "this daemon works a queue of disks", remedy="Set mode: manifest.")
+        validation = await self.validate(text, syntax)
+        if not validation.valid:
+            raise ManifestInvalidError(validation)
+        document = dict(validation.document)
+        if default_name and not validation.name:
+            document["name"] = default_name
+        submission = Submission(text, document, validation.name or default_name)
+        digest = hashlib.sha256(b"\0".join((text, default_name.encode("utf-8", "surrogatepass")))).hexdigest()
+        receipt = await self._submissions.submit(submission, idempotency_key, digest)
+        self._parts.intake.look_at(receipt.job_id)
+        return receipt
+
+    async def generate(self, source_path: str, output_format: str, compress: bool) -> Mapping[str, object]:
+        """A manifest for a source that is below the allowed roots."""
+        roots = self._parts.places.source_roots
+        draft = await self._parts.queries.read(
+            lambda: draft_manifest(source_path, roots, output_format, compress=compress)
+        )
+        return draft.document()

@@ -1,0 +1,34 @@
+"""The parts of the engine that tell of a queue and let manifests in; nothing here works a job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypersdkd.engine.announcer import Announcer
+from hypersdkd.engine.claims import ClaimStore
+from hypersdkd.engine.door import Door
+from hypersdkd.engine.hook_calls import HookCalls
+from hypersdkd.engine.index import Index
+from hypersdkd.engine.intake import Intake
+from hypersdkd.engine.layout import QueueLayout
+from hypersdkd.engine.plan import Places
+from hypersdkd.engine.plugins import Plugins
+from hypersdkd.engine.queries import Queries
+
+
+@dataclass(frozen=True, slots=True)
+class QueueParts:
+    """What the services of one queue speak to. ``claims`` are only read here."""
+
+    mode: str
+    mode_reason: str
+    layout: QueueLayout
+    claims: ClaimStore
+    places: Places
+    index: Index
+    announcer: Announcer
+    queries: Queries
+    intake: Intake
+    plugins: Plugins
+    calls: HookCalls
+    door: Door

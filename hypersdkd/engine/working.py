@@ -1,0 +1,162 @@
+"""The work on one queue: its parts built and wired, its start, its loops and its end."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+
+import structlog
+
+from hypersdkd.engine.announcer import Announcer
+from hypersdkd.engine.config import LoadedConfig
+from hypersdkd.engine.door import Door
+from hypersdkd.engine.hook_calls import HookCalls
+from hypersdkd.engine.index import Index
+from hypersdkd.engine.intake import Intake
+from hypersdkd.engine.layout import QueueLayout
+from hypersdkd.engine.plan import Places
+from hypersdkd.engine.plugins import Plugins
+from hypersdkd.engine.queries import Queries
+from hypersdkd.engine.queue_parts import QueueParts
+from hypersdkd.engine.readiness import Readiness
+from hypersdkd.engine.scheduler import Scheduler, record_end
+from hypersdkd.engine.slots import Slots
+from hypersdkd.engine.spool import Spool
+from hypersdkd.engine.validation import validate
+from hypersdkd.engine.workflow import Crew, WorkflowService
+from hypersdkd.engine.workshop import Workshop
+from hypersdkd.host.inotify import Inotify
+from hypersdkd.host.systemd import watchdog_interval
+from hypersdkd.model.problem import fail
+from hypersdkd.spec.types import Executor
+
+
+class Working:
+    """A queue that this daemon works, alone. Made under the queue's lock, which ``stack`` gives back."""
+
+    def __init__(self, config: LoadedConfig, stack: AsyncExitStack) -> None:
+        """Build the parts. Raises ``ProblemError`` when the queue cannot be worked or the executor is not there."""
+        layout = QueueLayout(config.settings.workflow.base_dir)
+        layout.prepare()
+        stack.callback(os.close, layout.lock())
+        layout.clear_scratch()
+        self._crew = _crew(config, layout, stack)
+        self.service = WorkflowService(self._crew)
+
+    @property
+    def parts(self) -> QueueParts:
+        """What tells of the queue."""
+        return self._crew
+
+    async def start(self) -> None:
+        """Look at all that is there, and take up what a former daemon left."""
+        if self.service.paused:
+            self._crew.shop.slots.shut()
+        await self._crew.intake.start()
+        self._crew.index.listener = self._crew.announcer
+        await self._crew.scheduler.recover()
+
+    def loops(self) -> Sequence[Coroutine[None, None, None]]:
+        """What runs from now on, until it is cancelled."""
+        self._crew.scheduler.wake()
+        return self._crew.intake.run(), self._crew.scheduler.run()
+
+    def stalled(self, seconds: float) -> str:
+        """Which loop has not finished a round for so long; empty when all have."""
+        clock = time.monotonic()
+        for name, last in (("intake", self._crew.intake.last_round), ("scheduler", self._crew.scheduler.last_round)):
+            if clock - last > seconds:
+                return f"the {name} has made no progress for {clock - last:.0f} s"
+        return ""
+
+    def summary(self) -> str:
+        """What it does, in a few words."""
+        view = self.service.view()
+        return f"{view.workers_running} running, {view.pending} queued" + (", paused" if view.paused else "")
+
+    async def drain(self, seconds: float) -> None:
+        """Start nothing more; running guests get ``seconds`` to finish."""
+        await self._crew.scheduler.drain(seconds)
+
+
+def load_plugins(config: LoadedConfig) -> Plugins:
+    """The plugins that the configuration asks for; those that are not usable are logged."""
+    settings, log = config.settings.plugins, structlog.get_logger()
+    plugins = Plugins.load(settings.dirs, settings.disabled)
+    for name in set(settings.disabled) - {record.name for record in plugins.records}:
+        log.warning("plugins.disabled names a plugin that is not there", plugin=name)
+    for record in plugins.records:
+        if record.problem is not None:
+            log.error("plugin not usable", plugin=record.name, error=record.problem.message)
+    return plugins
+
+
+def find_executor(plugins: Plugins, name: str) -> Executor:
+    """The executor of that name; ``config-invalid`` if there is none."""
+    for executor in plugins.executors:
+        if executor.name == name:
+            return executor
+    known = ", ".join(executor.name for executor in plugins.executors) or "none"
+    raise fail("config-invalid", f"no loaded plugin provides the executor {name!r}; there is: {known}", path="executor")
+
+
+def _crew(config: LoadedConfig, layout: QueueLayout, stack: AsyncExitStack) -> Crew:
+    settings, mode = config.settings, config.mode
+    workflow = settings.workflow
+    plugins = load_plugins(config)
+    calls = HookCalls(plugins)
+    stack.callback(calls.close)
+    disk_thread = ThreadPoolExecutor(1, "spool")
+    stack.callback(disk_thread.shutdown)
+    index = Index()
+    announcer = Announcer(index)
+    readiness = Readiness(mode, workflow.settle_seconds)
+    spool = Spool(layout, mode, lambda name: index.where(name) is not None)
+    places = Places.of(layout.base, workflow.source_dirs, workflow.outputs, workflow.output_dirs)
+    inotify = Inotify(lambda: scheduler.reread())  # the scheduler is made below
+    stack.callback(inotify.close)
+    shop = Workshop(
+        mode=mode,
+        spool=spool,
+        places=places,
+        slots=Slots(workflow.max_workers),
+        executor=find_executor(plugins, settings.executor),
+        inotify=inotify,
+        disk_thread=disk_thread,
+        max_attempts=workflow.max_attempts,
+        plugin_directories=tuple(map(str, settings.plugins.dirs)),
+        worker_plugins=tuple(plugins.for_workers),
+        validate=lambda text, syntax: validate(calls, text, syntax),
+        on_started=announcer.started,
+        on_event=announcer.event,
+        on_ended=record_end(index, lambda kind, date: layout.base / kind / date),
+    )
+    beat = beat_interval(workflow.poll_interval)
+    scheduler = Scheduler(shop, index, readiness, beat_interval=beat)
+    polling = {"poll_interval": workflow.poll_interval, "beat_interval": beat}
+    intake = Intake(layout, index, readiness, **polling, on_change=scheduler.wake)
+    stack.callback(intake.close)
+    return Crew(
+        mode=mode,
+        mode_reason=config.mode_reason,
+        layout=layout,
+        claims=spool.claims,
+        places=places,
+        index=index,
+        announcer=announcer,
+        queries=Queries(layout, index),
+        intake=intake,
+        plugins=plugins,
+        calls=calls,
+        door=Door(layout, spool.taken, readiness.not_for_us),
+        scheduler=scheduler,
+        shop=shop,
+    )
+
+
+def beat_interval(poll_interval: float) -> float:
+    """Seconds between two signs of life of a loop: half of systemd's patience at most."""
+    return min(poll_interval, (watchdog_interval() or poll_interval) / 2)
