@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from hypersdkd.engine.config_read import Reading, explain, is_loopback, read_file, split_address
+from hypersdkd.model.job import DISK_SUFFIXES
 from hypersdkd.model.problem import Problem, ProblemError
 
 Mode = Literal["manifest", "disk"]
@@ -27,9 +28,6 @@ BASE_DIRS: Final[Mapping[Mode, Path]] = {
     "manifest": Path("/var/lib/hyper2kvm/manifest-workflow"),
     "disk": Path("/var/lib/hyper2kvm/workflow"),
 }
-
-#: Suffixes that only a queue of disks holds; any of them in ``to_be_processed`` means disk mode.
-DISK_SUFFIXES: Final = (".vmdk", ".ova", ".ovf", ".vhd", ".vhdx", ".raw", ".img", ".ami", ".qcow2", ".vdi")
 
 #: Entries looked at to tell what a queue holds; enough to judge, and quick in a queue of 100,000.
 LOOK_AT: Final = 1000

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Final
 
 from hypersdkd.host.image_file import ImageFile
 from hypersdkd.host.image_header import detect
-from hypersdkd.model.guest import SOURCE_TYPES
+from hypersdkd.model.guest import SOURCE_TYPES, type_by_suffix
 
-#: What a file name tells when it is not a source type's own name; without a hint it is a VMDK, as in Go's client.
-_SUFFIX_TYPES: Final = {"img": "raw", "vpc": "vhd"}
+#: What a file is whose name tells nothing, as in Go's client.
 _UNKNOWN: Final = "vmdk"
 
 
 def type_by_name(source: str) -> str:
     """The type that the suffix claims."""
-    suffix = PurePosixPath(source).suffix.lower().lstrip(".")
-    return suffix if suffix in SOURCE_TYPES else _SUFFIX_TYPES.get(suffix, _UNKNOWN)
+    return type_by_suffix(source) or _UNKNOWN
 
 
 def type_by_content(image: ImageFile, source: str) -> str:

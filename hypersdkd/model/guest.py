@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import PurePosixPath
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +79,12 @@ OUTPUT_FORMATS = ("qcow2", "raw", "vdi", "vmdk")
 
 #: Source types that a manifest may name (hyper2kvm's, and qcow2 and vdi).
 SOURCE_TYPES = ("vmdk", "ova", "ovf", "vhd", "vhdx", "raw", "ami", "qcow2", "vdi")
+
+#: Source types of file suffixes that are not a source type's own name; qemu calls a VHD ``vpc``.
+_SUFFIX_TYPES: Final[Mapping[str, str]] = {"img": "raw", "vpc": "vhd"}
+
+
+def type_by_suffix(name: str) -> str:
+    """The source type that a file's suffix claims, in any case; empty if it claims none."""
+    suffix = PurePosixPath(name).suffix.lower().removeprefix(".")
+    return suffix if suffix in SOURCE_TYPES else _SUFFIX_TYPES.get(suffix, "")

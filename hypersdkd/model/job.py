@@ -34,11 +34,16 @@ SIDECAR_SUFFIXES: Final = (".report.json", ".meta.json", ".error.json")
 #: Names that copying programs use until a file is whole.
 PARTIAL_SUFFIXES: Final = (".part", ".partial", ".tmp", ".crdownload", "~", ".filepart")
 
-#: What a queue of each mode takes: hyper2kvm's suffixes, and qcow2 and vdi. Those without a loader fail with
-#: a reason once claimed.
+#: Suffixes of dropped disks: hyper2kvm's, and qcow2 and vdi. Those without a loader fail with a reason once claimed.
+DISK_SUFFIXES: Final = (".vmdk", ".ova", ".ovf", ".vhd", ".vhdx", ".raw", ".img", ".ami", ".qcow2", ".vdi")
+
+#: Suffixes of manifests and job configs.
+DOCUMENT_SUFFIXES: Final = (".json", ".yaml", ".yml")
+
+#: What a queue of each mode takes.
 MODE_SUFFIXES: Final[Mapping[str, frozenset[str]]] = {
-    "manifest": frozenset({".json", ".yaml", ".yml"}),
-    "disk": frozenset({".vmdk", ".ova", ".ovf", ".vhd", ".vhdx", ".raw", ".img", ".ami", ".qcow2", ".vdi"}),
+    "manifest": frozenset(DOCUMENT_SUFFIXES),
+    "disk": frozenset(DISK_SUFFIXES),
 }
 
 

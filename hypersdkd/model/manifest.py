@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from pydantic import ValidationError
@@ -13,7 +12,14 @@ from hypersdkd.model.document import parse_document
 from hypersdkd.model.guest import DiskSource, Guest
 from hypersdkd.model.manifest_artifact import ArtifactManifest
 from hypersdkd.model.manifest_fields import MAX_DISKS
-from hypersdkd.model.manifest_problems import ONE_VM, VMS_ARRAY, problems_of, submit_phrase, unknown_keys
+from hypersdkd.model.manifest_problems import (
+    ONE_VM,
+    VMS_ARRAY,
+    problems_of,
+    submit_phrase,
+    unknown_keys,
+    with_warnings,
+)
 from hypersdkd.model.manifest_workflow import (
     MAX_GUESTS,
     BatchGuest,
@@ -61,7 +67,7 @@ def read_manifest(text: bytes, syntax: str = "") -> Validation:
         warnings=warnings,
         name=name if isinstance(name, str) else "",
         batch=batch,
-        guests=() if problems else _with_warnings(guests, warnings),
+        guests=() if problems else with_warnings(guests, warnings, "vms"),
         document=value,
     )
 
@@ -241,17 +247,3 @@ def _ignored(value: Mapping[str, object]) -> tuple[Problem, ...]:
         message = f"{unread} is not read in {meaning}"
         warnings.append(Problem("manifest-unknown-key", message, remedy="Remove it, or correct batch.", path=unread))
     return tuple(warnings)
-
-
-def _with_warnings(guests: Sequence[Guest], warnings: Sequence[Problem]) -> tuple[Guest, ...]:
-    """Give each guest its own warnings, and those of the whole document."""
-    by_guest: dict[str, list[Mapping[str, str]]] = {}
-    for warning in warnings:
-        prefix = warning.path.partition("]")[0] if warning.path.startswith("vms[") else ""
-        by_guest.setdefault(prefix, []).append(warning.as_dict())
-    if not by_guest:
-        return tuple(guests)
-    common = by_guest.get("", [])
-    return tuple(
-        replace(guest, warnings=(*common, *by_guest.get(f"vms[{index}", []))) for index, guest in enumerate(guests)
-    )

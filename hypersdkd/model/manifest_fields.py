@@ -154,6 +154,11 @@ OutputFormat = Annotated[
     AfterValidator(partial(_one_of, OUTPUT_FORMATS)),
     WithJsonSchema({"type": "string", "enum": list(OUTPUT_FORMATS)}),
 ]
+FstabMode = Annotated[
+    str,
+    AfterValidator(partial(_one_of, FSTAB_MODES)),
+    WithJsonSchema({"type": "string", "enum": list(FSTAB_MODES)}),
+]
 Checksum = Annotated[
     str, AfterValidator(_check_checksum), Field(json_schema_extra={"pattern": "^sha256:[0-9a-fA-F]{64}$"})
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from hypersdkd.model.guest import Guest
 from hypersdkd.model.manifest_fields import VERSION, closest
 from hypersdkd.model.problem import Problem
 from hypersdkd.model.wording import below, kind, shown
@@ -123,3 +125,17 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((model for part in get_args(annotation) if (model := _model_in(part))), None)
+
+
+def with_warnings(guests: Sequence[Guest], warnings: Sequence[Problem], rows: str) -> tuple[Guest, ...]:
+    """Give each guest its own warnings, and those of the whole document; ``rows`` is the key of the guests' list."""
+    by_guest: dict[str, list[Mapping[str, str]]] = {}
+    for warning in warnings:
+        prefix = warning.path.partition("]")[0] if warning.path.startswith(f"{rows}[") else ""
+        by_guest.setdefault(prefix, []).append(warning.as_dict())
+    if not by_guest:
+        return tuple(guests)
+    common = by_guest.get("", [])
+    return tuple(
+        replace(guest, warnings=(*common, *by_guest.get(f"{rows}[{index}", []))) for index, guest in enumerate(guests)
+    )

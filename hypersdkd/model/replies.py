@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from hypersdkd.model.event import Event
 from hypersdkd.model.guest import Guest
 from hypersdkd.model.job import JobState, JobSummary
 from hypersdkd.model.problem import Problem, ProblemError
 
+#: What a document of a queue may be taken for.
+MANIFEST: Final = "manifest"
+JOB_CONFIG: Final = "job-config"
+
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What the rules say of a manifest. ``guests`` is what would be run; empty when not valid.
+    """What the rules say of a document. ``guests`` is what would be run; empty when not valid.
 
     ``name`` is the manifest's own name, or empty. ``document`` is the parsed object (empty when the text
-    could not be parsed; then ``parsed`` is false, and HTTP answers 400).
+    could not be parsed; then ``parsed`` is false, and HTTP answers 400). ``taken_for`` is ``manifest`` or
+    ``job-config``; ``batch`` is whether it is one of many guests.
     """
 
     problems: tuple[Problem, ...] = ()
@@ -26,6 +32,7 @@ class Validation:
     guests: tuple[Guest, ...] = ()
     document: Mapping[str, object] = field(default_factory=dict)
     parsed: bool = True
+    taken_for: str = MANIFEST
 
     @property
     def valid(self) -> bool:
