@@ -229,10 +229,6 @@ class Spool:
         else:
             self._withdraw(claim)
 
-    def file_lost(self, claim: Claim) -> bool:
-        """Whether an active job's file was taken out of ``processing/`` by somebody else."""
-        return not (self.layout.processing / claim.file).exists()
-
     def forget_guests(self, job: str) -> None:
         """Remove the guests of a former run: a retry begins them anew. Those that are completed, and whose outputs
         are still there, are kept: they need not be made again, and could not be, beside their outputs."""

@@ -51,9 +51,6 @@ def test_a_claim_moves_the_file_and_remembers_its_name(spool: Spool) -> None:
     assert os.listdir(spool.layout.processing) == [claim.id]
     assert os.listdir(spool.layout.drop) == []
     assert spool.claims.read(claim.id) == claim
-    assert not spool.file_lost(claim)
-    (spool.layout.processing / claim.file).unlink()
-    assert spool.file_lost(claim)
 
 
 def test_a_file_that_is_gone_leaves_no_claim(spool: Spool) -> None:
