@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from hypersdkd.engine.guest_files import remove_temporaries
+from hypersdkd.engine.guest_files import remove_temporaries, remove_work
 from hypersdkd.engine.journal import JOURNAL, JournalReader, JournalWriter
 from hypersdkd.engine.publication import recorded, withdraw
 from hypersdkd.host.files import is_locked
@@ -86,6 +86,8 @@ class Attendant:
                 self._record_loss(self._lost_to())  # once for each attempt, however often it is taken up
             while self._worker is not None or (not self.ended and not self._leaving):
                 await self._one_worker()
+            if self.ended:  # be it by us: a worker that was killed could not clear up
+                await asyncio.to_thread(remove_work, self._run.directory)
         finally:
             if watch is not None:
                 self._inotify.unwatch(watch)

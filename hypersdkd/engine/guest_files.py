@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from hypersdkd.host.files import write_replacing
+from hypersdkd.host.files import remove_tree, write_replacing
 from hypersdkd.host.output_directory import OutputDirectory
 from hypersdkd.model.guest import Guest
 from hypersdkd.model.problem import Problem, ProblemError, one_line
@@ -102,6 +103,12 @@ def remove_temporaries(directory: Path, finals: Sequence[Path]) -> Sequence[Prob
     except (OSError, KeyError, TypeError, ValueError):
         return ()  # without an order there was no worker
     return [left for parent in sorted({final.parent for final in finals}) for left in _clear(parent, order)]
+
+
+def remove_work(directory: Path) -> None:
+    """Remove what the attempts at a guest worked with. What cannot be removed now is left to ``retention``."""
+    with contextlib.suppress(OSError):
+        remove_tree(directory / WORK)
 
 
 def _clear(parent: Path, order: WorkOrder) -> Sequence[Problem]:

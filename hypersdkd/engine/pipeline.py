@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
-from hypersdkd.engine.guest_files import WORK, WorkOrder, remove_temporaries
+from hypersdkd.engine.guest_files import WORK, WorkOrder, remove_temporaries, remove_work
 from hypersdkd.engine.journal import JournalWriter, read_journal
 from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.publication import Placement, publish, recorded
@@ -51,13 +51,13 @@ class Pipeline:
             detail = traceback.format_exc()
             self._give_up(Problem("step-failed", f"{type(error).__name__}: {error}", detail))
             return False
-        remove_tree(self._directory / WORK)
+        remove_work(self._directory)
         self._journal.append(EventType.FINISHED)
         return True
 
     def _give_up(self, problem: Problem) -> None:
         self._clear_outputs()
-        remove_tree(self._directory / WORK)
+        remove_work(self._directory)
         for line in (f"failed: {problem.code}: {problem.message}", *problem.detail.splitlines()):
             self._context.log(line)
         self._journal.append(EventType.FAILED, self._stage.value, {"problem": problem.as_dict()})

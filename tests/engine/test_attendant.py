@@ -85,6 +85,8 @@ async def test_a_worker_that_crashes_twice_is_poison(
 ) -> None:
     final = tmp_path / "output" / "web01-0.qcow2"
     temporary_output(guest, final, 0).write_text("half")
+    (guest / "work").mkdir()
+    (guest / "work" / "overlay").write_text("half")
     executor = FakeExecutor([work])
     attendant = make(executor)
     assert await attended(attendant) is JobState.FAILED
@@ -93,6 +95,7 @@ async def test_a_worker_that_crashes_twice_is_poison(
     assert "2 times" in attendant.fold.problem.message
     assert len(executor.runs) == 2
     assert left(tmp_path) == []
+    assert not (guest / "work").exists()
 
 
 async def test_daemons_that_die_are_counted_apart_and_forgiven_longer(make: Make, guest: Path) -> None:
@@ -163,6 +166,8 @@ async def test_a_worker_that_finds_another_at_it_is_no_crash(make: Make, guest: 
 
 async def test_a_cancel_ends_the_worker_and_what_it_left(make: Make, guest: Path, tmp_path: Path) -> None:
     temporary_output(guest, tmp_path / "output" / "web01-0.qcow2", 0).write_text("half")
+    (guest / "work").mkdir()
+    (guest / "work" / "overlay").write_text("half")
     executor = FakeExecutor([hang])
     attendant = make(executor)
     task = asyncio.create_task(attendant.attend())
@@ -172,6 +177,7 @@ async def test_a_cancel_ends_the_worker_and_what_it_left(make: Make, guest: Path
     assert attendant.fold.state is JobState.CANCELLED
     assert (attendant.fold.crashes, len(executor.runs)) == (0, 1)
     assert left(tmp_path) == []
+    assert not (guest / "work").exists()
 
 
 async def test_a_cancel_before_the_start_starts_nothing(make: Make) -> None:
