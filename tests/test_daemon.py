@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -10,10 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+from inotify_simple import INotify, flags
 
 from hypersdkd.daemon import EXIT_CONFIG, Daemon, main
 from hypersdkd.engine.config import LoadedConfig, load_config
+from hypersdkd.model.job import JobState
 from hypersdkd.model.problem import ProblemError
+from tests.engine.queue_state import make_queue, spool_of
 
 
 def configure(root: Path, **sections: object) -> Path:
@@ -163,3 +167,21 @@ def test_every_error_of_a_bad_configuration_is_told(tmp_path: Path, capsys: pyte
     said = capsys.readouterr().err
     assert "base_dir" in said
     assert "max_workers" in said, "it says what was meant"
+
+
+async def test_it_forgets_old_jobs_when_it_has_started(tmp_path: Path) -> None:
+    layout = make_queue(tmp_path / "queue")
+    spool = spool_of(layout)
+    (layout.drop / "old.json").write_text("{}")
+    claim = spool.claim("old.json")
+    assert claim is not None
+    spool.finish(claim, JobState.FAILED, b"{}")
+    daemon = Daemon(loaded(tmp_path, retention={"jobs": 0}))
+    with contextlib.closing(INotify()) as changes:
+        changes.add_watch(layout.jobs, flags.MOVED_FROM)
+        running = await started(daemon)
+        assert await asyncio.to_thread(changes.read, 20_000)
+    assert os.listdir(layout.jobs) == []
+    assert {path.name for day in layout.dated() for path in day.iterdir()} == {"old.json", "old.json.error.json"}
+    daemon.stop()
+    await running

@@ -88,6 +88,13 @@ class ClaimStore:
         except (OSError, ValueError):  # none such, or a name that no directory can have
             return None
 
+    def written(self, job_id: str) -> int | None:
+        """When the claim was last written, in nanoseconds; of an ended job that is when it ended."""
+        try:
+            return (self.directory(job_id) / _CLAIM).stat().st_mtime_ns
+        except OSError:
+            return None
+
     def exists(self, job_id: str) -> bool:
         """Whether the ID is taken."""
         return self.directory(job_id).exists()

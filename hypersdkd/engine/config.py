@@ -147,6 +147,26 @@ class WorkflowSettings(_Group):
         return self
 
 
+class RetentionSettings(_Group):
+    """How long the daemon keeps its own notes on ended jobs. The files in processed and failed stay in any case."""
+
+    days: int | None = Field(
+        30,
+        ge=0,
+        le=36500,
+        description="Days for which the events, logs and work orders of an ended job are kept; null: for ever. "
+        "Default: 30, within which somebody asks why a guest came out as it did. Its file and record stay, so it "
+        "is listed and can be retried as before.",
+    )
+    jobs: int | None = Field(
+        10_000,
+        ge=0,
+        le=10_000_000,
+        description="Ended jobs of which they are kept at most, those that ended last; null: all. Default: 10000, "
+        "some GiB where conversions take hours.",
+    )
+
+
 class MapSettings(_Group):
     """Names of the source's world and what they are called here."""
 
@@ -226,6 +246,9 @@ class Settings(_Group):
         "default directory exists and what its queue holds; status says which and why.",
     )
     workflow: WorkflowSettings = Field(WorkflowSettings(), description="The queue and how it is worked.")
+    retention: RetentionSettings = Field(
+        RetentionSettings(), description="How long the daemon keeps its own notes on ended jobs."
+    )
     maps: MapSettings = Field(MapSettings(), description="Names of the source's world here.")
     api: ApiSettings = Field(ApiSettings(), description="Where the API is served.")
     plugins: PluginSettings = Field(PluginSettings(), description="Which plugins are loaded, and their settings.")

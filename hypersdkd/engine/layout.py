@@ -92,12 +92,13 @@ class QueueLayout:
         return fd
 
     def clear_scratch(self) -> None:
-        """Remove drafts that a killed daemon left. Only under the lock."""
+        """Remove drafts that a killed daemon left, where that can be done. Only under the lock."""
         for entry in os.scandir(self.scratch):
-            if entry.is_dir(follow_symlinks=False):
-                remove_tree(Path(entry.path))
-            else:
-                Path(entry.path).unlink()
+            with contextlib.suppress(OSError):  # no name of ours is used twice: it is in nobody's way
+                if entry.is_dir(follow_symlinks=False):
+                    remove_tree(Path(entry.path))
+                else:
+                    Path(entry.path).unlink()
 
     def dated(self) -> Iterator[Path]:
         """Every directory of ended jobs that exists now."""

@@ -22,6 +22,7 @@ from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.queries import Queries
 from hypersdkd.engine.queue_parts import QueueParts
 from hypersdkd.engine.readiness import Readiness
+from hypersdkd.engine.retention import Retention
 from hypersdkd.engine.scheduler import Scheduler, record_end
 from hypersdkd.engine.slots import Slots
 from hypersdkd.engine.spool import Spool
@@ -44,6 +45,7 @@ class Working:
         stack.callback(os.close, layout.lock())
         layout.clear_scratch()
         self._crew = _crew(config, layout, stack)
+        self._retention = Retention(self._crew.shop, config.settings.retention)
         self.service = WorkflowService(self._crew)
 
     @property
@@ -62,7 +64,7 @@ class Working:
     def loops(self) -> Sequence[Coroutine[None, None, None]]:
         """What runs from now on, until it is cancelled."""
         self._crew.scheduler.wake()
-        return self._crew.intake.run(), self._crew.scheduler.run()
+        return self._crew.intake.run(), self._crew.scheduler.run(), self._retention.run()
 
     def stalled(self, seconds: float) -> str:
         """Which loop has not finished a round for so long; empty when all have."""

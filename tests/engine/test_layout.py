@@ -85,6 +85,22 @@ def test_drafts_of_a_killed_daemon_are_cleared(tmp_path: Path) -> None:
     assert layout.drop.exists()
 
 
+def test_a_draft_that_cannot_be_cleared_does_not_stop_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = QueueLayout(tmp_path)
+    layout.prepare()
+    (layout.scratch / "stays").mkdir()
+    (layout.scratch / "goes").touch()
+
+    def refuse(_directory: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("hypersdkd.engine.layout.remove_tree", refuse)
+    layout.clear_scratch()
+    assert [path.name for path in layout.scratch.iterdir()] == ["stays"]
+
+
 def test_the_days_that_there_are(tmp_path: Path) -> None:
     layout = QueueLayout(tmp_path)
     layout.prepare()
