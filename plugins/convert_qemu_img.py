@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from hypersdkd.host import qemu_img
-from hypersdkd.host.image_source import judged
 from hypersdkd.host.image_vmdk import name_extent
 from hypersdkd.host.landlock import obstacle
 from hypersdkd.host.output_directory import OutputDirectory
+from hypersdkd.host.source_graph import opened
 from hypersdkd.host.space import Reservation
 from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.problem import Problem, ProblemError, fail
@@ -60,10 +60,9 @@ def _convert_into(context: StepContext, places: Sequence[OutputDirectory], open_
     for index, (disk, place) in enumerate(zip(context.disks, places, strict=True)):
         temporary, final = context.temporary_for(index), Path(context.guest.outputs[index])
         target = _Target(place, temporary.name, open_files.enter_context(_new_file(place, temporary.name)))
-        with judged(disk) as source_fd:
-            _convert_one(context, disk, source_fd, target, plan, (done, total))
-        if disk.held is not None:
-            disk.held.release()
+        with opened(disk) as source:
+            _convert_one(context, disk, source, target, plan, (done, total))
+        disk.release(context.disks[index + 1 :])
         if plan.format == "vmdk":
             name_extent(target.fd, final.name)
         os.fsync(target.fd)
@@ -86,12 +85,11 @@ class _Target:
 def _convert_one(
     context: StepContext,
     disk: SourceDisk,
-    source_fd: int,
+    source: qemu_img.Source,
     target: _Target,
     plan: qemu_img.Conversion,
     progress: tuple[int, int],
 ) -> None:
-    source = qemu_img.Source.of_fd(source_fd, disk.format)
     done, total = progress
     needed = qemu_img.measure(source, plan.format)
     with Reservation(target.place, target.name.lstrip("."), needed) as reservation:
@@ -126,8 +124,9 @@ class _Watchdog:
 
     def look(self) -> None:
         """Called often. Raises ``source-changed``; ``tool-timeout`` when nothing moved for :data:`STALL_SECONDS`."""
-        if self._disk.held is not None and self._disk.held.broken():
-            raise fail("source-changed", f"somebody opened {self._disk.path.name} for writing while it was read")
+        for file in self._disk.files:
+            if file.broken():
+                raise fail("source-changed", f"somebody opened {file.path.name} for writing while it was read")
         written = os.fstat(self._target_fd).st_blocks * 512
         self._reservation.written(written)
         self._change((self._state[0], written))

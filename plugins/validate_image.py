@@ -12,8 +12,8 @@ from hypersdkd.host import qemu_img
 from hypersdkd.host.checksum import sha256_of
 from hypersdkd.host.image_file import SECTOR, ImageFile
 from hypersdkd.host.image_header import judge
-from hypersdkd.host.image_source import judged
 from hypersdkd.host.output_directory import opened_output
+from hypersdkd.host.source_graph import opened
 from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.problem import Problem, ProblemError, fail, one_line
 from hypersdkd.model.stage import Stage
@@ -101,9 +101,9 @@ def _compare(context: StepContext, disk: SourceDisk, output: OutputDisk, progres
     def on_percent(percent: float) -> None:
         context.progress(done + int(disk.virtual_size * percent / 100), total)
 
-    with judged(disk) as source_fd, _opened(context, output) as image:
+    with opened(disk) as source, _opened(context, output) as image:
         difference = qemu_img.compare(
-            qemu_img.Source.of_fd(source_fd, disk.format),
+            source,
             qemu_img.Source.of_fd(image.fd, output.format),
             timeout=timeout,
             on_percent=on_percent,

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from hypersdkd.engine.guest_files import WorkOrder
 from hypersdkd.engine.plugin_record import PluginState
 from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.step_context import GuestContext
-from hypersdkd.model.disk import SourceDisk
+from hypersdkd.model.disk import FileNode, ImageNode, SourceDisk, SourceFile
 from hypersdkd.model.event import EventType
-from hypersdkd.model.guest import SOURCE_TYPES
+from hypersdkd.model.guest import SOURCE_TYPES, Guest
 from hypersdkd.model.problem import CODES, Problem
 from hypersdkd.spec.hooks import Hooks
 
@@ -65,14 +66,14 @@ class Recorder:
 
 def test_the_fields_that_a_step_leaves_are_told(tmp_path: Path) -> None:
     journal = Recorder()
-    context = GuestContext(tmp_path, None, journal)  # type: ignore[arg-type]
+    context = GuestContext(tmp_path, WorkOrder("job", Guest("web01", ()), ()), journal)  # type: ignore[arg-type]
     context.begin_stage("load")
     context.progress(1, 2)
     context.finding("key", "value")
     context.tool("qemu-img", "7.2")
     context.check("name", True)
     context.warn(Problem("usage", "x"))
-    context.add_disk(SourceDisk(tmp_path, "json:{}", "raw", 1, 1))
+    context.add_disk(SourceDisk((SourceFile(tmp_path), SourceFile(tmp_path)), ImageNode("raw", FileNode(0)), 1, 1))
     context.skip_stage("fix", "no plugin")
     context.end_stage()
     pages = sections((DOCS / "events.md").read_text(), 2)

@@ -20,7 +20,7 @@ from hypersdkd.spec.types import GuestRun
 LOCK: Final = "lock"
 LOG: Final = "worker.log"
 WORK: Final = "work"
-_ORDER: Final = "guest.json"
+ORDER: Final = "guest.json"
 STAMP: Final = "worker.json"
 
 #: Environment variable that marks every process of a worker's session; its value is the guest's directory.
@@ -53,12 +53,12 @@ class WorkOrder:
             "plugins": self.plugins,
             "nonce": self.nonce,
         }
-        write_replacing(directory / _ORDER, json.dumps(order, indent=1).encode("ascii"))
+        write_replacing(directory / ORDER, json.dumps(order, indent=1).encode("ascii"))
 
     @classmethod
     def read(cls, directory: Path) -> WorkOrder:
         """Read :meth:`write` back. Raises ``OSError``, ``KeyError``, ``TypeError`` or ``ValueError``."""
-        order = json.loads((directory / _ORDER).read_bytes())
+        order = json.loads((directory / ORDER).read_bytes())
         return cls(
             job_id=str(order["job_id"]),
             guest=Guest.from_dict(order["guest"]),

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Final
 
+#: Longest file name in bytes, limits.h.
+NAME_MAX: Final = 255
+
 #: Longest ID in bytes; leaves room for ``.report.json`` and a suffix below the 255 bytes of a name.
 MAX_ID_BYTES: Final = 200
 

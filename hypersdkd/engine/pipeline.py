@@ -14,7 +14,7 @@ from hypersdkd.engine.publication import Placement, publish, recorded
 from hypersdkd.engine.step_context import GuestContext
 from hypersdkd.host.files import remove_tree
 from hypersdkd.host.output_directory import opened_output
-from hypersdkd.model.disk import OutputDisk
+from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.event import EventType
 from hypersdkd.model.guest import DiskSource, Guest
 from hypersdkd.model.problem import Problem, ProblemError, fail
@@ -96,7 +96,10 @@ class Pipeline:
         self._context.begin_stage(stage.value)
         if stage is Stage.LOAD:
             for disk in self._order.guest.disks:
-                self._context.add_disk(self._loader(disk).load(self._context, disk))
+                found = self._loader(disk).load(self._context, disk)
+                for part in (found,) if isinstance(found, SourceDisk) else found:
+                    self._context.add_disk(part)
+            self._context.settle_outputs()
         for plugin, step in steps:
             try:
                 step.run(self._context)
@@ -120,8 +123,8 @@ class Pipeline:
 
     def _publish(self) -> None:
         outputs = self._context.outputs
-        if len(outputs) != len(self._order.guest.outputs):
-            raise fail("output-invalid", f"{len(outputs)} of {len(self._order.guest.outputs)} disks were written")
+        if len(outputs) != len(self._context.guest.outputs):
+            raise fail("output-invalid", f"{len(outputs)} of {len(self._context.guest.outputs)} disks were written")
         root = Path(self._order.guest.output_root)
         placements = [Placement.of(output, root) for output in outputs]
         for output in outputs:

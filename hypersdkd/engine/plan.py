@@ -10,15 +10,14 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from hypersdkd.engine.layout import QueueLayout
-from hypersdkd.engine.names import job_id
+from hypersdkd.engine.names import NAME_MAX, job_id
 from hypersdkd.host.image_source import open_source
 from hypersdkd.host.output_directory import MAX_LEVELS
-from hypersdkd.model.guest import DiskSource, Guest
+from hypersdkd.model.guest import DiskSource, Guest, output_names
 from hypersdkd.model.job import stem
 from hypersdkd.model.problem import Problem, ProblemError, fail
 
-#: Longest name, and longest path with its NUL, in bytes, limits.h.
-_NAME_MAX: Final = 255
+#: Longest path with its NUL, in bytes, limits.h.
 _PATH_MAX: Final = 4096
 
 #: Source type of a dropped disk by its suffix; a suffix that is a source type stands for itself.
@@ -80,11 +79,11 @@ def plan(job: str, guests: Sequence[Guest], places: Places, busy: Callable[[Path
             guest, name=guest.name or stem(job), disks=tuple(_absolute(disk, places) for disk in guest.disks)
         )
         try:
-            paths = _outputs(named, places)
-            root = _root_of(paths[0], places)
-            outputs = tuple(map(str, paths))
-            named = replace(named, outputs=outputs, output_root=str(root))
-            for path in paths:
+            first = _first_output(named, places)
+            root = _root_of(first, places)
+            outputs = output_names(str(first), len(named.disks), named.output_format)
+            named = replace(named, outputs=outputs, output_root=str(root), output_name=str(first))
+            for path in map(Path, outputs):
                 _check_name(path, root)
                 _check_output(path, taken, busy)
             taken.update(outputs)
@@ -112,8 +111,9 @@ def _absolute(disk: DiskSource, places: Places) -> DiskSource:
     return replace(disk, source_path=f"{places.beside}/{disk.source_path}")
 
 
-def _outputs(guest: Guest, places: Places) -> list[Path]:
-    first = _first_output(guest, places)
+def _first_output(guest: Guest, places: Places) -> Path:
+    """Where the outputs go, or what they are named after; it lies below an output root and outside the queue."""
+    first = _asked_output(guest, places)
     real = _real(first.parent) / first.name
     if any(real.is_relative_to(directory) for directory in places.queue):
         raise fail(
@@ -131,10 +131,7 @@ def _outputs(guest: Guest, places: Places) -> list[Path]:
             f"workflow: {{output_dirs: [{allowed}]}}",
             path="pipeline.convert.output_path",
         )
-    if len(guest.disks) == 1:
-        return [real]
-    suffix = real.suffix or f".{guest.output_format}"
-    return [real.with_name(f"{real.stem}-disk{number}{suffix}") for number in range(1, len(guest.disks) + 1)]
+    return real
 
 
 def _root_of(path: Path, places: Places) -> Path | None:
@@ -144,7 +141,7 @@ def _root_of(path: Path, places: Places) -> Path | None:
     )
 
 
-def _first_output(guest: Guest, places: Places) -> Path:
+def _asked_output(guest: Guest, places: Places) -> Path:
     file_name = (
         f"{job_id(guest.name.replace('/', '_').lstrip('.') or 'guest', lambda _name: False)}.{guest.output_format}"
     )
@@ -161,8 +158,8 @@ def _first_output(guest: Guest, places: Places) -> Path:
 def _check_name(output: Path, root: Path | None) -> None:
     """Whether a file can have that path: its parts may be made, so they need not exist yet."""
     where = "pipeline.convert.output_path"
-    if any(len(os.fsencode(part)) > _NAME_MAX for part in output.parts):
-        raise fail("name-invalid", f"a name in output_path is over {_NAME_MAX} bytes", path=where)
+    if any(len(os.fsencode(part)) > NAME_MAX for part in output.parts):
+        raise fail("name-invalid", f"a name in output_path is over {NAME_MAX} bytes", path=where)
     if len(os.fsencode(output)) >= _PATH_MAX:
         raise fail("name-invalid", f"the output's path is over {_PATH_MAX - 1} bytes", path=where)
     if root is not None and len(output.parent.relative_to(root).parts) > MAX_LEVELS:

@@ -68,6 +68,12 @@ class Placement:
         return directory.identity(path.name) == (self.device, self.inode)
 
 
+def published(publishing: Mapping[str, object] | None) -> Sequence[Path]:
+    """The final names that a ``publishing`` event tells of."""
+    outputs = publishing.get("outputs") if publishing else None
+    return [Placement.from_dict(output).final for output in outputs] if isinstance(outputs, list) else ()
+
+
 def recorded(publishing: Mapping[str, object] | None) -> Sequence[Placement]:
     """The placements of a ``publishing`` event, when every file of them is still there; else none."""
     outputs = publishing.get("outputs") if publishing else None

@@ -26,10 +26,11 @@ from pathlib import Path
 from typing import Final
 
 from hypersdkd.engine.claims import Claim, ClaimState, ClaimStore
-from hypersdkd.engine.guest_files import LOCK, WorkOrder
+from hypersdkd.engine.guest_files import LOCK, ORDER
 from hypersdkd.engine.journal import read_journal
 from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.names import job_id
+from hypersdkd.engine.publication import published
 from hypersdkd.host.files import is_locked, remove_tree, rename_into, rename_new, sync_directory, write_new
 from hypersdkd.model.job import SIDECAR_SUFFIXES, JobState
 from hypersdkd.model.moment import now, today
@@ -240,10 +241,8 @@ class Spool:
 
 
 def _is_kept(guest: Path) -> bool:
-    if fold(read_journal(guest)).state is not JobState.COMPLETED:
+    found = fold(read_journal(guest))
+    if found.state is not JobState.COMPLETED or not (guest / ORDER).exists():
         return False
-    try:
-        outputs = WorkOrder.read(guest).guest.outputs
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return all(Path(output).exists() for output in outputs)
+    outputs = published(found.publishing)
+    return bool(outputs) and all(output.exists() for output in outputs)

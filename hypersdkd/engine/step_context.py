@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from hypersdkd.engine.guest_files import WORK, WorkOrder, temporary_output
 from hypersdkd.engine.journal import JournalWriter
+from hypersdkd.engine.names import NAME_MAX
 from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.event import VOLATILE_EVENTS, EventType
-from hypersdkd.model.guest import Guest
-from hypersdkd.model.problem import Problem, one_line
+from hypersdkd.model.guest import Guest, output_names
+from hypersdkd.model.problem import Problem, fail, one_line
 
 #: Least seconds between two progress events of a stage: four a second at most.
 _PROGRESS_GAP: Final = 0.25
@@ -26,6 +29,7 @@ class GuestContext:
     def __init__(self, directory: Path, order: WorkOrder, journal: JournalWriter) -> None:
         self._directory = directory
         self._order = order
+        self._guest = order.guest
         self._journal = journal
         self._disks: list[SourceDisk] = []
         self._outputs: list[OutputDisk] = []
@@ -39,7 +43,7 @@ class GuestContext:
     @property
     def guest(self) -> Guest:
         """What is asked for."""
-        return self._order.guest
+        return self._guest
 
     @property
     def work(self) -> Path:
@@ -137,7 +141,24 @@ class GuestContext:
     def add_disk(self, disk: SourceDisk) -> None:
         """LOAD opened a disk."""
         self._disks.append(disk)
-        self.artifact("input", disk.path, bytes=disk.file_size, format=disk.format, virtual_size=disk.virtual_size)
+        facts: dict[str, object] = {} if len(disk.files) == 1 else {"files": [str(file.path) for file in disk.files]}
+        facts |= {"bytes": disk.file_size, "format": disk.format, "virtual_size": disk.virtual_size}
+        self.artifact("input", disk.path, **facts)
+
+    def settle_outputs(self) -> None:
+        """All disks are there: name an output for each. The daemon could only plan one for each source.
+
+        Raises ``image-invalid`` where there is no disk at all, ``name-invalid`` where a name becomes too long.
+        """
+        count = len(self._disks)
+        if count == 0:
+            raise fail("image-invalid", "the source has no disks")
+        if count == len(self._guest.outputs):
+            return
+        names = output_names(self._guest.output_name, count, self._guest.output_format)
+        if any(len(os.fsencode(Path(name).name)) > NAME_MAX for name in names):
+            raise fail("name-invalid", f"the names of {count} outputs after {self._guest.output_name} are too long")
+        self._guest = replace(self._guest, outputs=names)
 
     def artifact(self, kind: str, path: Path, **facts: object) -> None:
         """A file that the guest read or left; ``kind`` is ``input`` or ``output``."""

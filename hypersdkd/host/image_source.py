@@ -8,12 +8,12 @@ import fcntl
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from hypersdkd.host.files import has_writer, open_regular
-from hypersdkd.model.disk import SourceDisk
+from hypersdkd.model.disk import SourceDisk, SourceFile
 from hypersdkd.model.problem import ProblemError, fail
 
 #: A queue's own directory; nothing in it is anybody's source.
@@ -64,38 +64,46 @@ def settle(fd: int) -> None:
 
 
 def fingerprint(fd: int) -> tuple[int, ...]:
-    """What changes when a file is written to: see :class:`hypersdkd.model.disk.SourceDisk`."""
+    """What changes when a file is written to: see :class:`hypersdkd.model.disk.SourceFile`."""
     status = os.fstat(fd)
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 @contextmanager
-def judged(disk: SourceDisk) -> Iterator[int]:
-    """Open a disk that was judged before, and make sure that it is still what was judged, before and after.
+def judged(disk: SourceDisk) -> Iterator[tuple[int, ...]]:
+    """Open the files of a disk that was judged before, and make sure that they are still what was judged, before and
+    after. The descriptors are in the order of ``disk.files``.
 
-    Raises ``source-changed`` (also when it has vanished).
+    Raises ``source-changed`` (also when one has vanished).
     """
-    changed = fail("source-changed", f"{disk.path.name} is not what it was when it was loaded")
+    with ExitStack() as stack:
+        fds = tuple(stack.enter_context(_judged(file)) for file in disk.files)
+        yield fds
+
+
+@contextmanager
+def _judged(file: SourceFile) -> Iterator[int]:
+    changed = fail("source-changed", f"{file.path.name} is not what it was when it was loaded")
     try:
-        fd = open_regular(disk.path)
+        fd = open_regular(file.path)
     except OSError as error:
         raise changed from error
     try:
-        if disk.held is None:
+        if file.held is None:
             settle(fd)
-        if _is_other(fd, disk):
+        if _is_other(fd, file):
             raise changed
         try:
             yield fd
         finally:  # a change is the cause of whatever went wrong meanwhile
-            if _is_other(fd, disk):
-                raise fail("source-changed", f"{disk.path.name} changed while it was read")
+            if _is_other(fd, file):
+                raise fail("source-changed", f"{file.path.name} changed while it was read")
     finally:
         os.close(fd)
 
 
-def _is_other(fd: int, disk: SourceDisk) -> bool:
-    return fingerprint(fd) != disk.fingerprint or (disk.held is not None and disk.held.broken())
+def _is_other(fd: int, file: SourceFile) -> bool:
+    return fingerprint(fd) != file.fingerprint or file.broken()
 
 
 def open_source(path: str, roots: Sequence[Path]) -> tuple[Path, int]:
@@ -110,19 +118,41 @@ def open_source(path: str, roots: Sequence[Path]) -> tuple[Path, int]:
         raise _outside(resolved, roots)
     if PRIVATE in resolved.parts:
         raise fail("source-outside", f"{resolved} is a queue's own", remedy="Name a disk image.")
+    return resolved, _open_at(resolved, shown)
+
+
+def open_sibling(beside: Path, name: str) -> tuple[Path, int]:
+    """The path and a read-only descriptor (the caller closes it) of a file that a source names: ``name``, in the
+    directory of ``beside``, which must be resolved.
+
+    Only a plain file name is taken, and only a regular file, no link. Raises ``source-outside`` for any other name,
+    else what :func:`open_source` does.
+    """
+    if name in {"", ".", ".."} or "/" in name or "\0" in name:
+        raise fail(
+            "source-outside",
+            f"{beside.name} names {name!r}, which is not a file beside it",
+            remedy="Put the files into one directory and let them name each other by their file names alone.",
+        )
+    path = beside.parent / name
+    return path, _open_at(path, name)
+
+
+def _open_at(path: Path, shown: str) -> int:
+    """A descriptor of the regular file at that very place, to which nobody writes."""
     try:
-        fd = open_regular(resolved)
+        fd = open_regular(path)
     except OSError as error:
         raise _unopened(error, shown) from error
     try:
-        if Path(f"/proc/self/fd/{fd}").readlink() != resolved:
+        if Path(f"/proc/self/fd/{fd}").readlink() != path:
             raise fail("source-changed", f"{shown} was moved while it was opened")
         if has_writer(fd):
             raise fail("source-busy", f"another process has {shown} open for writing")
     except BaseException:
         os.close(fd)
         raise
-    return resolved, fd
+    return fd
 
 
 def _resolve(path: str, shown: str) -> Path:

@@ -71,27 +71,43 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An image for qemu-img to read: its safe name, and the descriptors that the name needs."""
+    """An image for qemu-img to read: its safe name, and the descriptors that the name needs.
+
+    ``fds`` are those of files that it may read; ``own`` of files of ours in memory, which need no permission.
+    """
 
     reference: str
     fds: tuple[int, ...] = ()
+    own: tuple[int, ...] = ()
 
     @classmethod
     def of_fd(cls, fd: int, format_name: str) -> Source:
         """An open image: what is read is that very file, whatever its name means by then."""
         return cls(reference(Path(f"/proc/self/fd/{fd}"), format_name), (fd,))
 
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """All that a child needs."""
+        return (*self.fds, *self.own)
+
 
 def reference(path: Path, format_name: str) -> str:
-    """The safe name of an image of a known format; ``path`` is absolute.
-
-    Raises ``image-invalid`` for a name that JSON may not hold (see :func:`plain_path`).
-    """
-    text = os.fspath(path)
-    if not path.is_absolute() or not _is_plain(text):
+    """The safe name of a self-contained image of a known format; ``path`` is absolute. See :func:`pseudo_name`."""
+    if not path.is_absolute():
         raise fail("image-invalid", f"{path.name!r} cannot be named to qemu-img")
-    node = {"driver": format_name, "backing": None, "file": {"driver": "file", "filename": text}}
-    return "json:" + json.dumps(node, separators=(",", ":"))
+    file = {"driver": "file", "filename": os.fspath(path)}
+    return pseudo_name({"driver": format_name, "backing": None, "file": file})
+
+
+def pseudo_name(node: Mapping[str, object]) -> str:
+    """The ``json:`` name of a block node.
+
+    Raises ``image-invalid`` where it has a string that JSON may not hold (see :func:`plain_path`).
+    """
+    text = json.dumps(node, separators=(",", ":"), ensure_ascii=False)
+    if not _is_plain(text):
+        raise fail("image-invalid", f"a file cannot be named to qemu-img: {text[:500]}")
+    return "json:" + text
 
 
 def plain_path(path: Path, links: Path, name: str) -> Path:
@@ -134,7 +150,7 @@ def info(source: Source) -> ImageInfo:
         [PROGRAM, "info", "--output=json", "-U", source.reference],
         timeout=_LOOK_SECONDS,
         limits=_LOOK,
-        pass_fds=source.fds,
+        pass_fds=source.descriptors,
         confinement=_confined(source),
     )
     if done.returncode:
@@ -161,7 +177,9 @@ def measure(source: Source, format_name: str) -> int:
     """
     cluster = _VDI_BLOCK if format_name == "vdi" else _CLUSTER
     argv = [PROGRAM, "measure", "--output=json", "-U", "-O", "qcow2", "-o", f"cluster_size={cluster}", source.reference]
-    done = run(argv, timeout=_CHECK_SECONDS, limits=_MEASURE, pass_fds=source.fds, confinement=_confined(source))
+    done = run(
+        argv, timeout=_CHECK_SECONDS, limits=_MEASURE, pass_fds=source.descriptors, confinement=_confined(source)
+    )
     if done.returncode:
         raise fail("tool-failed", f"qemu-img measure failed: {_reason(done)}", detail=done.stderr)
     found = _json(done)
@@ -198,7 +216,7 @@ def convert(
         timeout=timeout,
         on_line=read_line,
         watch=watch,
-        pass_fds=(*source.fds, target),
+        pass_fds=(*source.descriptors, target),
         confinement=_confined(source, target=target),
     )
     if done.returncode:
@@ -208,7 +226,7 @@ def convert(
 def check(source: Source) -> CheckResult:
     """Check the image's own structure. Raises ``tool-failed`` when the check itself cannot be made."""
     argv = [PROGRAM, "check", "--output=json", "-U", source.reference]
-    done = run(argv, timeout=_CHECK_SECONDS, pass_fds=source.fds, confinement=_confined(source))
+    done = run(argv, timeout=_CHECK_SECONDS, pass_fds=source.descriptors, confinement=_confined(source))
     if done.returncode == 63:  # documented: the format has no check
         return CheckResult(supported=False)
     if done.returncode not in (0, 2, 3):
@@ -233,7 +251,7 @@ def compare(first: Source, second: Source, *, timeout: float, on_percent: Callab
         [PROGRAM, "compare", "-p", "-U", first.reference, second.reference],
         timeout=timeout,
         on_line=read_line,
-        pass_fds=(*first.fds, *second.fds),
+        pass_fds=(*first.descriptors, *second.descriptors),
         confinement=_confined(first, second),
     )
     if done.returncode == 0:

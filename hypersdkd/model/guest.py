@@ -33,7 +33,9 @@ class Guest:
 
     ``inspect``, ``fix`` and ``validate`` are the manifest's objects of those stages (plain JSON values),
     for the steps that read them; ``None`` where the manifest has none. ``output_path`` is as given in the
-    manifest until the daemon plans the job; ``outputs`` are then absolute paths, one a disk, below ``output_root``.
+    manifest. When the daemon has planned the job, ``outputs`` are absolute paths below ``output_root``, made by
+    :func:`output_names` of ``output_name``: one for each of ``disks``, and once LOAD has found how many disks those
+    really hold (an appliance has several in one file) one for each of them.
     ``warnings`` are ``Problem.as_dict()`` shapes found when the manifest was read.
     """
 
@@ -44,6 +46,7 @@ class Guest:
     output_path: str = ""
     outputs: tuple[str, ...] = ()
     output_root: str = ""
+    output_name: str = ""
     compare: bool = False
     checksums: bool = False
     inspect: Mapping[str, object] | None = None
@@ -72,6 +75,15 @@ class Guest:
             warnings=tuple(warnings),
             **values,  # type: ignore[arg-type]
         )
+
+
+def output_names(output_name: str, count: int, output_format: str) -> tuple[str, ...]:
+    """Where ``count`` disks go: ``output_name`` itself, or ``STEM-disk1.SUFFIX``, ``-disk2`` and so on beside it."""
+    if count == 1:
+        return (output_name,)
+    name = PurePosixPath(output_name)
+    suffix = name.suffix or f".{output_format}"
+    return tuple(str(name.with_name(f"{name.stem}-disk{number}{suffix}")) for number in range(1, count + 1))
 
 
 #: qemu-img's name of each output format, which is also its file suffix here.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ from hypersdkd.spec.ports import StepContext, WorkerHandle
 class Loader:
     """Reads sources of some types. ``load`` runs in the worker.
 
-    It opens read-only, never writes to the source, and raises ``ProblemError`` for anything unsafe.
+    It opens read-only, never writes to the source, and raises ``ProblemError`` for anything unsafe. A source that
+    holds several disks (an appliance) gives them in boot order; facts about the guest go to ``context.finding``.
     """
 
     source_types: frozenset[str]
-    load: Callable[[StepContext, DiskSource], SourceDisk]
+    load: Callable[[StepContext, DiskSource], SourceDisk | Sequence[SourceDisk]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hypersdkd.engine.guest_files import WorkOrder
 from hypersdkd.engine.journal import JournalWriter, read_journal
-from hypersdkd.model.disk import OutputDisk, SourceDisk
+from hypersdkd.model.disk import OutputDisk, SourceDisk, SourceFile
 from hypersdkd.model.event import EventType
 from hypersdkd.model.guest import DiskSource, Guest
 from hypersdkd.model.report import GuestFold, fold
@@ -19,7 +19,7 @@ from hypersdkd.spec.types import Loader, Step
 
 def load(_context: StepContext, disk: DiskSource) -> SourceDisk:
     """A loader that takes everything."""
-    return SourceDisk(Path(disk.source_path), "json:{}", "raw", 4, 4)
+    return SourceDisk.of_file(SourceFile(Path(disk.source_path)), "raw", 4, 4)
 
 
 def convert(context: StepContext) -> None:
@@ -57,6 +57,7 @@ def make_guest(tmp_path: Path, disks: int = 1, **fields: object) -> tuple[Path, 
         disks=tuple(DiskSource("raw", f"/in/{number}") for number in range(disks)),
         outputs=tuple(str(output / f"web01-{number}.qcow2") for number in range(disks)),
         output_root=str(output),
+        output_name=str(output / "web01.qcow2"),
         **fields,  # type: ignore[arg-type]
     )
     order = WorkOrder("web01.json", guest, (str(tmp_path),))

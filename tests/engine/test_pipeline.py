@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from hypersdkd.engine import publication
 from hypersdkd.engine.guest_files import WorkOrder
 from hypersdkd.engine.journal import JournalWriter
 from hypersdkd.engine.pipeline import Pipeline
-from hypersdkd.model.disk import OutputDisk
+from hypersdkd.engine.publication import published
+from hypersdkd.model.disk import FileNode, ImageNode, OutputDisk, SourceDisk, SourceFile
+from hypersdkd.model.guest import DiskSource
 from hypersdkd.model.job import JobState
 from hypersdkd.model.problem import Problem, fail
 from hypersdkd.model.stage import Stage
@@ -102,6 +105,51 @@ def test_a_step_that_raises_fails_its_guest(
     assert not (directory / "work").exists()
     if code == "step-failed":
         assert "Traceback" in problem.detail
+
+
+def appliance(count: int) -> Loader:
+    """A loader that finds ``count`` disks in one source."""
+
+    def load_all(_context: StepContext, disk: DiskSource) -> list[SourceDisk]:
+        file = SourceFile(Path(disk.source_path))
+        return [SourceDisk((file,), ImageNode("raw", FileNode(0, 512 * n, 512)), 512, 512) for n in range(count)]
+
+    return Loader(frozenset({"raw"}), load_all)
+
+
+def test_a_source_of_several_disks_names_its_outputs_itself(tmp_path: Path) -> None:
+    directory, order = make_guest(tmp_path)
+    plugins = steps()
+    plugins.loaders = [appliance(3)]
+    assert run(directory, order, plugins)
+    names = [f"web01-disk{number}.qcow2" for number in (1, 2, 3)]
+    assert left(tmp_path) == names
+    artifacts = folded(directory).report()["artifacts"]
+    assert isinstance(artifacts, dict)
+    assert artifacts["outputs"] == [str(tmp_path / "output" / name) for name in names]
+    assert published(folded(directory).publishing) == [tmp_path / "output" / name for name in names]
+
+
+def test_a_source_of_several_disks_never_overwrites(tmp_path: Path) -> None:
+    directory, order = make_guest(tmp_path)
+    (tmp_path / "output" / "web01-disk2.qcow2").write_text("precious")
+    plugins = steps()
+    plugins.loaders = [appliance(2)]
+    assert not run(directory, order, plugins)
+    assert failed(directory).code == "output-exists"
+    assert left(tmp_path) == ["web01-disk2.qcow2"]
+
+
+@pytest.mark.parametrize(
+    ("count", "name", "code"), [(0, "web01.qcow2", "image-invalid"), (2, "w" * 249, "name-invalid")]
+)
+def test_what_has_no_disks_or_no_names_for_them(tmp_path: Path, count: int, name: str, code: str) -> None:
+    directory, order = make_guest(tmp_path)
+    order = replace(order, guest=replace(order.guest, output_name=str(tmp_path / "output" / name)))
+    plugins = steps()
+    plugins.loaders = [appliance(count)]
+    assert not run(directory, order, plugins)
+    assert failed(directory).code == code
 
 
 def test_a_loader_that_raises_fails_its_guest(tmp_path: Path) -> None:

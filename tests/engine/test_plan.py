@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hypersdkd.engine.plan import Places, PlannedGuest, dropped_disk, plan, suffix_of
-from hypersdkd.model.guest import DiskSource, Guest
+from hypersdkd.model.guest import DiskSource, Guest, output_names
 
 
 @pytest.fixture
@@ -64,6 +64,14 @@ def code(places: Places, made: Guest, **more: str) -> str:
 )
 def test_where_outputs_go(places: Places, fields: dict[str, object], expected: list[str]) -> None:
     assert outputs(places, guest(**fields)) == expected  # type: ignore[arg-type]
+
+
+def test_the_name_that_outputs_are_named_after(places: Places) -> None:
+    """LOAD may find more disks than sources."""
+    (row,) = planned(places, guest(disks=2, output_path="x.img"))
+    assert row.guest.output_name == str(places.output / "x.img")
+    assert output_names(row.guest.output_name, 2, "qcow2") == row.guest.outputs
+    assert output_names(row.guest.output_name, 1, "qcow2") == (row.guest.output_name,)
 
 
 def test_a_directory_that_exists_takes_the_guests_name(places: Places, tmp_path: Path) -> None:

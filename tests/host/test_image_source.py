@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hypersdkd.host.image_source import Lease, fingerprint, judged, open_source
-from hypersdkd.model.disk import SourceDisk
+from hypersdkd.model.disk import FileNode, ImageNode, SourceDisk, SourceFile
 from tests.privileges import unprivileged
 from tests.problems import raises_problem
 
@@ -114,16 +114,20 @@ def test_no_descriptor_is_left_open(disk: Path, root: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def as_disk(*files: SourceFile) -> SourceDisk:
+    return SourceDisk(files, ImageNode("raw", FileNode(0)), 512, 7)
+
+
 def as_judged(path: Path) -> SourceDisk:
     fd = os.open(path, os.O_RDONLY)
     try:
-        return SourceDisk(path, "", "raw", 512, 7, fingerprint=fingerprint(fd))
+        return as_disk(SourceFile(path, fingerprint(fd)))
     finally:
         os.close(fd)
 
 
 def test_judged_gives_the_file(disk: Path) -> None:
-    with judged(as_judged(disk)) as fd:
+    with judged(as_judged(disk)) as (fd,):
         assert os.read(fd, 99) == b"content"
 
 
@@ -177,7 +181,7 @@ def test_a_lease_is_broken_by_a_writer_and_ends_with_its_release(disk: Path) -> 
     lease = Lease(os.open(disk, os.O_RDONLY), "disk")
     os.close(os.open(disk, os.O_RDONLY))
     assert (lease.leased, lease.broken()) == (True, False)
-    known = replace(as_judged(disk), held=lease)
+    known = as_disk(replace(as_judged(disk).files[0], held=lease))
     with judged(known):
         pass
     with raises_problem("source-changed", "while"), judged(known), pytest.raises(BlockingIOError):
@@ -208,7 +212,7 @@ def test_where_no_lease_can_be_had_a_write_through_a_mapping_is_noticed(disk: Pa
         with unprivileged():
             lease = Lease(fd, "disk")
         assert (lease.leased, lease.broken()) == (False, False)
-        known = SourceDisk(disk, "", "raw", 512, 7, fingerprint=fingerprint(fd), held=lease)
+        known = as_disk(SourceFile(disk, fingerprint(fd), lease))
         with raises_problem("source-changed"), judged(known):
             mapping[5] = 1
     lease.release()

@@ -65,7 +65,7 @@ def test_a_name_is_only_a_name(image: Path, tmp_path: Path, name: bytes) -> None
 
 
 def test_a_relative_or_odd_name_is_refused(tmp_path: Path) -> None:
-    for path in (Path("disk.qcow2"), tmp_path / "\udcfc", tmp_path / "\ufffe", tmp_path / "ü\n"):
+    for path in (Path("disk.qcow2"), tmp_path / "\udcfc", tmp_path / "\ufffe"):
         with raises_problem("image-invalid"):
             qemu_img.reference(path, "qcow2")
 

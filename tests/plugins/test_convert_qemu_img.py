@@ -234,9 +234,7 @@ def test_a_source_that_is_changed_meanwhile(tmp_path: Path, source: Path, monkey
 
 def test_a_source_that_was_changed_since_it_was_loaded(tmp_path: Path, source: Path) -> None:
     context = ready(tmp_path, source)
-    hold = context.disks[0].held
-    assert hold is not None
-    hold.release()  # or the writer had to wait
+    context.disks[0].release()  # or the writer had to wait
     source.write_bytes(source.read_bytes())
     with raises_problem("source-changed"):
         convert_qemu_img.convert_disks(context)
@@ -245,7 +243,8 @@ def test_a_source_that_was_changed_since_it_was_loaded(tmp_path: Path, source: P
 
 def test_nothing_is_left_of_the_disks_before_the_one_that_fails(tmp_path: Path, source: Path) -> None:
     context = ready(tmp_path, source)
-    context.disks.append(replace(context.disks[0], fingerprint=(0,)))
+    other = replace(context.disks[0].files[0], fingerprint=(0,))
+    context.disks.append(replace(context.disks[0], files=(other,)))
     context.guest = replace(context.guest, outputs=(*context.guest.outputs, str(tmp_path / "output" / "second")))
     with raises_problem("source-changed"):
         convert_qemu_img.convert_disks(context)

@@ -11,6 +11,7 @@ import pytest
 from hypersdkd_plugins import load_disk
 
 from hypersdkd.host import qemu_img
+from hypersdkd.host.source_graph import opened, over_paths
 from tests import images
 from tests.plugins.context import MemoryContext, context_for
 from tests.plugins.fake_tool import fake_qemu_img
@@ -66,7 +67,9 @@ def test_the_reference_works_for_any_name(tmp_path: Path, name: bytes) -> None:
     images.make(tmp_path / "disk", form="qcow2").rename(path)
     (disk,) = loaded(tmp_path, os.fsdecode(os.fsencode(path)), "qcow2").disks
     assert disk.path == path
-    assert qemu_img.info(qemu_img.Source(disk.reference)).virtual_size == 16 * images.MIB
+    assert qemu_img.info(qemu_img.Source(over_paths(disk, tmp_path / "work", "disk1"))).virtual_size == 16 * images.MIB
+    with opened(disk) as source:
+        assert qemu_img.info(source).virtual_size == 16 * images.MIB
 
 
 def test_a_hostile_name_is_told_harmlessly(tmp_path: Path) -> None:

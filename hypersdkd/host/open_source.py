@@ -1,0 +1,123 @@
+"""A source while it is judged: each of its files opened once, leased, and remembered as it was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hypersdkd.host import qemu_img
+from hypersdkd.host.checksum import sha256_of
+from hypersdkd.host.image_file import ImageFacts, ImageFile
+from hypersdkd.host.image_source import Lease, fingerprint, open_sibling, open_source
+from hypersdkd.host.source_graph import over_descriptors
+from hypersdkd.model.disk import FileNode, ImageNode, SourceDisk, SourceFile
+from hypersdkd.model.problem import fail
+
+
+class OpenSource:
+    """The files of one source; a context manager. An error releases them; else they are the disk's, once kept.
+
+    ``roots`` are the directories below which sources may lie; the files are read for ``seconds`` each at most.
+    """
+
+    def __init__(self, roots: Sequence[Path], *, seconds: float) -> None:
+        self._roots = roots
+        self._seconds = seconds
+        self._leases: list[Lease] = []
+        self.images: list[ImageFile] = []
+        self.files: list[SourceFile] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            for lease in self._leases:
+                lease.release()
+
+    def open(self, path: str) -> ImageFile:
+        """The file that the manifest names. Raises what :func:`hypersdkd.host.image_source.open_source` does."""
+        return self._add(*open_source(path, self._roots))
+
+    def open_sibling(self, name: str) -> ImageFile:
+        """A file that lies beside the first and that it names; the same one again when it is named again.
+
+        Raises what :func:`hypersdkd.host.image_source.open_sibling` does.
+        """
+        for file, image in zip(self.files, self.images, strict=True):
+            if file.path.name == name:
+                return image
+        return self._add(*open_sibling(self.files[0].path, name))
+
+    def _add(self, path: Path, fd: int) -> ImageFile:
+        lease = Lease(fd, path.name)
+        self._leases.append(lease)
+        image = ImageFile.of(fd, path.name, seconds=self._seconds)
+        self.images.append(image)
+        self.files.append(SourceFile(path, fingerprint(fd), lease))
+        return image
+
+    def index(self, image: ImageFile) -> int:
+        """Where it stands among the files."""
+        return self.images.index(image)
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """A descriptor of each file."""
+        return tuple(image.fd for image in self.images)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(image.size for image in self.images)
+
+    @property
+    def unleased(self) -> Sequence[str]:
+        """Names of files that others can write to; a change is only noticed by the files' times."""
+        return [file.path.name for file, lease in zip(self.files, self._leases, strict=True) if not lease.leased]
+
+    def checksums(self, on_progress: Callable[[int, int], None]) -> Sequence[str]:
+        """``sha256:HEX`` of each file; ``on_progress`` gets the bytes that are done, and of how many."""
+        found: list[str] = []
+        before = 0
+
+        def tell(done: int) -> None:
+            on_progress(before + done, self.size)
+
+        for image in self.images:
+            found.append(sha256_of(image.fd, image.name, tell))
+            before += image.size
+        return found
+
+    def compare_with_qemu(self, graph: ImageNode, facts: ImageFacts) -> None:
+        """What qemu opens must be what was judged: of that format and size, link by link, and nothing else.
+
+        Raises ``image-backing`` and ``image-invalid``.
+        """
+        first = self.images[0].name
+        for node in graph.chain():
+            alone = ImageNode(node.driver, node.file, None, node.options)
+            with over_descriptors(alone, self.fds) as source:
+                found = qemu_img.info(source)
+                given = {f"/proc/self/fd/{fd}" for fd in source.descriptors}
+            if others := [name for name in found.names_others if name not in given]:
+                raise fail("image-backing", f"{first} needs other files: {', '.join(others)[:500]}")
+            if found.format != node.driver:
+                raise fail("image-invalid", f"{first} is {node.driver}, but qemu-img finds {found.format}")
+            if node is graph and found.virtual_size != facts.virtual_size:
+                message = f"{first} has {facts.virtual_size} bytes by its header, but qemu-img finds "
+                raise fail("image-invalid", message + str(found.virtual_size))
+            of_its_own = isinstance(node.file, FileNode) and node is graph
+            if of_its_own and found.variant and found.variant.lower() != facts.variant.lower():
+                raise fail("image-invalid", f"{first} is {facts.variant}, but qemu-img finds {found.variant}")
+
+    def keep(self, graph: ImageNode, facts: ImageFacts) -> SourceDisk:
+        """The disk that these files are. Raises ``source-changed`` if one was written to since it was opened."""
+        for image, file in zip(self.images, self.files, strict=True):
+            if fingerprint(image.fd) != file.fingerprint or file.broken():
+                raise fail("source-changed", f"{image.name} changed while it was read")
+        return SourceDisk(tuple(self.files), graph, facts.virtual_size, self.size, facts.variant)
