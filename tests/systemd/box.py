@@ -19,7 +19,12 @@ from types import TracebackType
 PATIENCE = 60
 
 #: What of the environment commands in the box see.
-ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root", "SYSTEMD_PAGER": ""}
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "HOME": "/root",
+    "SYSTEMD_PAGER": "",
+}
 
 
 def unavailable() -> str:
@@ -85,7 +90,7 @@ class Box:
             notify.bind(str(self._state / "notify"))
             notify.settimeout(1)
             self._nspawn = subprocess.Popen(
-                self._command(),
+                self._boot_command(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -99,7 +104,7 @@ class Box:
             )
             self._wait_until_ready(notify)
 
-    def _command(self) -> list[str]:
+    def _boot_command(self) -> list[str]:
         """nspawn refuses / as a root; a bind of it, in a mount namespace that ends with nspawn, will do."""
         mount_then_exec = 'mount --bind / "$0" && exec "$@"'
         root = str(self._state / "root")
@@ -134,14 +139,8 @@ class Box:
 
     def run(self, *argv: str, check: bool = True, user: str = "") -> str:
         """Run a command in the box, as root or ``user``; its output. Raises when it fails, unless told not to."""
-        drop = ("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups") if user else ()
         result = subprocess.run(
-            [
-                *("nsenter", "--target", self._leader, "--all", "--root", "--wd=/"),
-                *("env", "-i", *(f"{key}={value}" for key, value in ENVIRONMENT.items())),
-                *drop,
-                *argv,
-            ],
+            self.command(*argv, user=user),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -151,6 +150,20 @@ class Box:
         if check and result.returncode != 0:
             raise RuntimeError(f"{argv}: exit {result.returncode}\n{result.stdout}{result.stderr}")
         return result.stdout
+
+    def command(self, *argv: str, user: str = "") -> list[str]:
+        """The command line that runs ``argv`` in the box, as root or ``user``."""
+        drop = ("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups") if user else ()
+        return [
+            *("nsenter", "--target", self._leader, "--all", "--root", "--wd=/"),
+            *("env", "-i", *(f"{key}={value}" for key, value in ENVIRONMENT.items())),
+            *drop,
+            *argv,
+        ]
+
+    def in_its_network(self, *argv: str) -> list[str]:
+        """The command line that runs ``argv`` of this machine, with the network of the box: its ``localhost``."""
+        return ["nsenter", "--target", self._leader, "--net", *argv]
 
     def _take_down(self) -> None:
         if self._nspawn is not None:
