@@ -27,10 +27,10 @@ _ARGUMENTS = (
 
 
 @contextlib.contextmanager
-def chromium() -> Iterator[Browser]:
-    """A running browser."""
+def chromium(program: Path = CHROMIUM) -> Iterator[Browser]:
+    """A running browser; ``program`` may start it in another network."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=program, args=list(_ARGUMENTS))
         try:
             yield browser
         finally:
