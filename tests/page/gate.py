@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
-from tests.system.daemon_process import DaemonProcess, until
+from tests.system.daemon_process import until
 
 #: Guests whose name begins with ``gated`` stop; the gate is a FIFO, so nothing has to be asked again and again.
 _PLUGIN = """
@@ -31,21 +32,23 @@ def hypersdkd_steps():
 
 
 class Gate:
-    """The gate of a daemon; made before the daemon starts, it puts the plugin in."""
+    """A gate in ``directory``; made before the daemon starts, it puts its plugin among the daemon's.
 
-    def __init__(self, daemon: DaemonProcess) -> None:
-        directory = daemon.root / "page-gate"
+    ``seen_as`` is where a daemon in another mount namespace has that directory.
+    """
+
+    def __init__(self, directory: Path, plugins: Path, seen_as: str = "") -> None:
         directory.mkdir()
-        plugin = daemon.plugins / "page_gate.py"
-        plugin.write_text(_PLUGIN.format(gates=str(directory)))
+        plugin = plugins / "page_gate.py"
+        plugin.write_text(_PLUGIN.format(gates=seen_as or str(directory)))
         plugin.chmod(0o644)
         self._directory = directory
 
     @classmethod
-    def of(cls, daemon: DaemonProcess) -> Gate:
+    def of(cls, directory: Path) -> Gate:
         """The gate that was put into a running daemon."""
         gate = cls.__new__(cls)
-        gate._directory = daemon.root / "page-gate"
+        gate._directory = directory
         return gate
 
     def shut(self) -> None:

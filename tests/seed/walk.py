@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pexpect
 
+from tests.page.gate import Gate
 from tests.seed.table import CONFIGURATION, ROOT, ROWS, Row
 from tests.systemd.box import PATIENCE, Box
 
@@ -20,11 +21,17 @@ HERE = "/srv/walk"
 
 #: What is there before the first command: a link to where the disk lies, a place for results, both programs.
 _BEFORE = f"""
-mkdir -p /path /output/dir /etc/hyper2kvm && ln -s {HERE} /path/to
+mkdir -p /path /output/dir /etc/hyper2kvm /etc/hypersdkd/plugins.d && ln -s {HERE} /path/to
 ln -s {ROOT}/.venv/bin/hyperctl {ROOT}/.venv/bin/hypersdkd /usr/local/bin/
 cp {HERE}/config.yaml /etc/hyper2kvm/workflow-daemon.yaml
+cp {HERE}/page_gate.py /etc/hypersdkd/plugins.d/
 command -v sudo || printf '#!/bin/sh\\nexec "$@"\\n' | install -m 755 /dev/stdin /usr/local/bin/sudo
 """
+
+_PIPELINE = {
+    "load": {"source_type": "vmdk", "source_path": "/path/to/vm.vmdk"},
+    "convert": {"output_format": "qcow2"},
+}
 
 #: Answers to the questions of ``hyperctl manifest create``, each after what it waits for.
 _ANSWERS = (
@@ -59,20 +66,35 @@ class Walk:
         self.results: list[tuple[Row, Result]] = []
         self._daemon: subprocess.Popen[bytes] | None = None
         self._log = shared / "daemon.log"
+        self._gate = Gate(shared / "gate", shared, f"{HERE}/gate")
 
     def prepare(self) -> None:
         """Make real what the commands name."""
-        load = {"source_type": "vmdk", "source_path": "/path/to/vm.vmdk"}
-        pipeline = {"load": load, "convert": {"output_format": "qcow2"}}
-        (self.shared / "manifest.json").write_text(json.dumps({"version": "1.0", "pipeline": pipeline}))
+        for name in ("", "done", "gated"):
+            manifest = {"version": "1.0", **({"name": name} if name else {}), "pipeline": _PIPELINE}
+            (self.shared / f"{name or 'manifest'}.json").write_text(json.dumps(manifest))
         (self.shared / "config.yaml").write_text(CONFIGURATION)
         self.box.run("bash", "-ec", _BEFORE)
 
     def go(self) -> None:
-        """Type every command: first what configures the daemon and starts it, then the others in their order."""
-        commands = [row for row in ROWS if row.command]
-        for row in sorted(commands, key=lambda row: row.section != "Configuration"):
-            self.results.append((row, self._type(row.command)))
+        """Type every command: first what configures the daemon and starts it, then the others in their order.
+
+        The others find a job that is done, and the first of them one that is half converted.
+        """
+        self._type_all("Configuration")
+        self._gate.shut()
+        for job in ("done", "gated"):
+            assert self.bash(f"mv {job}.json {QUEUE}/to_be_processed/").status == 0
+        self.until(f"test -f {QUEUE}/processed/*/done.json.report.json")
+        self._gate.until_reached("gated")
+        self._type_all("Commands")
+        self._gate.open()
+        self._type_all("Trying it out")
+
+    def _type_all(self, section: str) -> None:
+        for row in ROWS:
+            if row.command and row.section == section:
+                self.results.append((row, self._type(row.command)))
 
     def of(self, test: str) -> list[Result]:
         """Results of the rows that name this test."""
