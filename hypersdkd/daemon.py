@@ -144,6 +144,8 @@ def main(arguments: list[str] | None = None) -> int:
         except ProblemError as error:
             sys.stderr.write(describe([error.problem]) + "\n")
             return EXIT_CONFIG
+        if config.warnings:
+            sys.stderr.write(describe(config.warnings) + "\n")
         sys.stdout.write(f"{config.path or 'defaults'}: fine; {config.mode} mode ({config.mode_reason})\n")
         return 0
     logs.set_up(config.settings.logging.level, config.settings.logging.format)

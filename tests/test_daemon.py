@@ -161,6 +161,14 @@ def test_the_configuration_can_be_checked(tmp_path: Path, capsys: pytest.Capture
     assert "manifest mode (set in the configuration)" in capsys.readouterr().out
 
 
+def test_old_keys_are_told_when_it_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "old.yaml").write_text(f"workflow_mode: true\nworkflow_dir: {tmp_path}\nfstab_mode: noop\n")
+    assert main(["--check-config", "--config", str(tmp_path / "old.yaml")]) == 0
+    said = capsys.readouterr()
+    assert "old.yaml: fine; disk mode" in said.out
+    assert [name for name in ("workflow_mode", "workflow_dir", "fstab_mode") if name not in said.err] == []
+
+
 def test_every_error_of_a_bad_configuration_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = configure(tmp_path, workflow={"base_dir": "relative", "max_worker": 3})
     assert main(["--config", str(path), "--check-config"]) == EXIT_CONFIG
