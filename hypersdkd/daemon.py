@@ -18,7 +18,9 @@ import hypersdkd
 from hypersdkd.engine import logs
 from hypersdkd.engine.config import ConfigInvalidError, LoadedConfig, load_config
 from hypersdkd.engine.config_read import describe
+from hypersdkd.engine.plugin_endpoints import EndpointCalls
 from hypersdkd.engine.plugins import Plugins
+from hypersdkd.engine.subscriptions import Subscriptions
 from hypersdkd.engine.working import Working, find_executor
 from hypersdkd.host.systemd import Notifier, watchdog_interval
 from hypersdkd.model.problem import ProblemError
@@ -56,9 +58,13 @@ class Daemon:
             parts = work.parts
             starting = asyncio.create_task(self._ask_for_time("starting"))
             stack.callback(starting.cancel)
+            subscriptions = Subscriptions(parts.calls, parts.announcer.broadcast)
+            stack.push_async_callback(subscriptions.close)
+            subscriptions.follow(parts.plugins.subscribers)
             await work.start()
             api = self._config.settings.api
-            server = await serve(make_app(work.service), listen=api.listen, socket_path=api.socket)
+            app = make_app(work.service, EndpointCalls(parts, work.service.view))
+            server = await serve(app, listen=api.listen, socket_path=api.socket)
             stack.push_async_callback(server.stop)
             stack.callback(parts.announcer.broadcast.close)  # first: a listener's request would not end by itself
             self.addresses = server.addresses

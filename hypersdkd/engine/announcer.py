@@ -6,11 +6,13 @@ import time
 from typing import Final
 
 from hypersdkd.engine.broadcast import Broadcast
+from hypersdkd.engine.claims import Claim
 from hypersdkd.engine.index import ActiveJob, Day, Ended, Index
 from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.queries import active_summary, ended_summary, foreign_summary, pending_summary
 from hypersdkd.engine.readiness import Entry, Verdict
 from hypersdkd.model.event import VOLATILE_EVENTS, Event
+from hypersdkd.model.problem import Problem
 
 #: Least seconds between two rows of a running job that only its progress changed.
 _GAP: Final = 0.25
@@ -58,6 +60,15 @@ class Announcer:
     def started(self, job: ActiveJob) -> None:
         """A job is being worked."""
         self.broadcast.publish("job", active_summary(job).as_dict())
+
+    def claimed(self, job_id: str, waited: float) -> None:
+        """A file of the drop directory was claimed, so many seconds after it had arrived."""
+        self.broadcast.publish("claimed", {"job": job_id, "waited_seconds": round(waited, 3)})
+
+    def finished(self, claim: Claim, problem: Problem | None) -> None:
+        """A job that we worked has its record."""
+        code = problem.code if problem is not None else ""
+        self.broadcast.publish("ended", {"job": claim.id, "status": claim.outcome, "code": code})
 
     def event(self, job_id: str, event: Event) -> None:
         """A guest's journal has a new line."""

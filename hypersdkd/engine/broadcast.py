@@ -40,6 +40,13 @@ class Listener:
             await self._news.wait()
         return self._waiting.popleft()
 
+    def at_hand(self) -> Sequence[Change]:
+        """All that waits already."""
+        found = [*self._missed, *self._waiting]
+        self._missed.clear()
+        self._waiting.clear()
+        return found
+
     def tell(self, change: Change) -> None:
         """A change for this listener; only the broadcast calls it."""
         if len(self._waiting) >= BACKLOG:
@@ -79,6 +86,16 @@ class Broadcast:
         self._listeners: set[Listener] = set()
         self._closed = False
 
+    @property
+    def last_id(self) -> str:
+        """The ID of the last change; who listens from it on hears of all later ones."""
+        return f"{self._token}-{self._number}"
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will come, for nobody."""
+        return self._closed
+
     def publish(self, kind: str, data: Mapping[str, object]) -> None:
         """Tell everybody."""
         self._number += 1
@@ -112,5 +129,5 @@ class Broadcast:
         first = self._number - len(self._memory)
         known = token == self._token and number.isascii() and number.isdigit() and len(number) < 20
         if not known or not first <= int(number) <= self._number:
-            return [Change(f"{self._token}-{self._number}", "reset", {})]
+            return [Change(self.last_id, "reset", {})]
         return list(self._memory)[int(number) - first :]

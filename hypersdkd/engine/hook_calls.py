@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from hypersdkd.engine.plugin_record import PluginRecord, PluginState
@@ -72,7 +72,7 @@ class HookCalls:
         for found in self._plugins.implementations(hook):
             try:
                 result = await self._call(hook, found, arguments)
-            except _FaultyPluginError:
+            except PluginCallError:
                 continue
             if result is not None:
                 return result
@@ -86,29 +86,53 @@ class HookCalls:
     async def _call(
         self, hook: str, found: Implementation, arguments: dict[str, object], *, urgent: bool = False
     ) -> object:
-        limit, patience = self._limit, _PATIENCE
-        if hook in _LOOKS:
-            limit = patience = min(self._limit, LOOK_LIMIT)
-        record = found.record
-        thread = self._threads.get(record.name)
-        if thread is None:
-            thread = self._threads[record.name] = PluginThread(record.name)
+        look = hook in _LOOKS
 
         def call() -> object:
             return _checked(hook, found.call(*(arguments[name] for name in found.arguments)))
 
+        limit = min(self._limit, LOOK_LIMIT) if look else self._limit
+        patience = limit if look else _PATIENCE
+        try:
+            return await self.contained(found.record, call, limit=limit, patience=patience, urgent=urgent)
+        except ProblemError as error:
+            if not look:
+                raise
+            self._blame(found.record, error)
+            raise PluginCallError(found.record.name) from error
+
+    async def contained(
+        self,
+        record: PluginRecord,
+        call: Callable[[], object],
+        *,
+        limit: float = CALL_LIMIT,
+        patience: float = _PATIENCE,
+        urgent: bool = False,
+    ) -> object:
+        """``call()`` in the thread of a plugin, for at most ``limit`` seconds once it has waited at most ``patience``
+        for its turn. A ``ProblemError`` is its answer; of anything else that it raises, or if it does not return, the
+        plugin is blamed, and a :class:`PluginCallError` says so; so does one that was not called.
+        """
+        thread = self._threads.get(record.name)
+        if thread is None:
+            thread = self._threads[record.name] = PluginThread(record.name)
         try:
             return await thread.call(call, limit, urgent=urgent, patience=patience)
         except NotCalledError as error:
-            raise _FaultyPluginError(record.name) from error
+            raise PluginCallError(record.name, called=False) from error
         except CallTimeoutError as error:
             record.blame(PluginState.FAULTY, f"a hook did not return within {limit:g} s")
-            raise _FaultyPluginError(record.name) from error
+            raise PluginCallError(record.name) from error
+        except ProblemError:
+            raise
         except Exception as error:
-            if isinstance(error, ProblemError) and hook not in _LOOKS:
-                raise
-            record.blame(PluginState.FAULTY, f"{type(error).__name__}: {error}", traceback.format_exc())
-            raise _FaultyPluginError(record.name) from error
+            self._blame(record, error)
+            raise PluginCallError(record.name) from error
+
+    def _blame(self, record: PluginRecord, error: Exception) -> None:
+        detail = "".join(traceback.format_exception(error))
+        record.blame(PluginState.FAULTY, f"{type(error).__name__}: {error}", detail)
 
 
 def _checked(hook: str, result: object) -> object:
@@ -124,8 +148,12 @@ def _checked(hook: str, result: object) -> object:
     raise TypeError(f"{hook} must return a {_ANSWERS[hook].__name__}, not {type(result).__name__}")
 
 
-class _FaultyPluginError(Exception):
-    """A plugin's call failed; its record says how."""
+class PluginCallError(Exception):
+    """A plugin's call failed, as its record says; or (``called`` is false) an earlier one still holds its thread."""
+
+    def __init__(self, plugin: str, *, called: bool = True) -> None:
+        super().__init__(plugin)
+        self.called = called
 
 
 def _usable(result: object) -> bool:

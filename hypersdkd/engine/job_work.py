@@ -7,6 +7,7 @@ import contextlib
 import errno
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -67,6 +68,7 @@ class JobWork:
         self._shop = shop
         self._attendants: list[Attendant] = []
         self._validation = Validation()
+        self._told: dict[Path, int] = {}
         self._cancelled = False
         self._leaving = False
         self._failures = 0
@@ -232,11 +234,14 @@ class JobWork:
             self._shop.executor,
             self._shop.inotify,
             self._shop.max_attempts,
-            self._saw,
+            partial(self._saw, directory),
         )
 
-    def _saw(self, event: Event) -> None:
-        self._shop.on_event(self.claim.id, event)
+    def _saw(self, directory: Path, event: Event) -> None:
+        """Tell of each event once, however often the journal is read from its beginning."""
+        if event.seq > self._told.get(directory, 0):
+            self._told[directory] = event.seq
+            self._shop.on_event(self.claim.id, event)
 
     async def _attend_all(self) -> None:
         """Each guest as slots allow. One that fails does not stop the others."""

@@ -6,11 +6,12 @@ import difflib
 import importlib.metadata
 import inspect
 import os
+import re
 import stat
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,13 +22,19 @@ import pluggy
 from hypersdkd.engine.plugin_record import PluginRecord, PluginState
 from hypersdkd.host.files import open_regular
 from hypersdkd.spec.hooks import PROJECT, Hooks
-from hypersdkd.spec.types import Executor, Loader, Step
+from hypersdkd.spec.types import WELL_KNOWN_PATHS, Endpoint, Executor, Loader, Step, Subscriber
 
 #: Seconds that a plugin's import may take, and each of its declarations.
 IMPORT_LIMIT: Final = 10.0
 
 _Result = TypeVar("_Result")
-_Declared = TypeVar("_Declared", Loader, Step, Executor)
+_Declared = TypeVar("_Declared", Loader, Step, Executor, Subscriber, Endpoint)
+
+#: A plugin that keeps something is a class of this name in its module.
+_CLASS: Final = "Plugin"
+
+#: What a plugin's own addresses look like, below ``/api/plugins/NAME/``: nothing in them that is ever escaped.
+_OWN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,8 @@ class Plugins:
         self._loaders: list[Loader] = []
         self._steps: list[tuple[str, Step]] = []
         self._executors: list[Executor] = []
+        self._subscribers: list[tuple[PluginRecord, Subscriber]] = []
+        self._endpoints: dict[str, tuple[PluginRecord, Endpoint]] = {}
 
     @classmethod
     def load(
@@ -104,6 +113,16 @@ class Plugins:
         return tuple(self._executors)
 
     @property
+    def subscribers(self) -> Sequence[tuple[PluginRecord, Subscriber]]:
+        """All declared subscribers, each with its plugin's record."""
+        return tuple(self._subscribers)
+
+    @property
+    def endpoints(self) -> Mapping[str, tuple[PluginRecord, Endpoint]]:
+        """All declared endpoints by their path, each with its plugin's record."""
+        return self._endpoints
+
+    @property
     def for_workers(self) -> Sequence[str]:
         """Names of the plugins that a worker needs: those that declare loaders or steps."""
         needed = {"hypersdkd_loaders", "hypersdkd_steps"}
@@ -133,8 +152,7 @@ class Plugins:
             record.state = PluginState.DISABLED
             return
         try:
-            module = _within(IMPORT_LIMIT, load)
-            self._register(record, module)
+            self._register(record, _within(IMPORT_LIMIT, lambda: _instance(load())))
         except TimeoutError:
             record.blame(PluginState.BROKEN, f"its import or a declaration took longer than {IMPORT_LIMIT:g} s")
         except BaseException as error:
@@ -142,24 +160,50 @@ class Plugins:
         if record.state is PluginState.BROKEN and self._pluggy.has_plugin(record.name):
             self._pluggy.unregister(name=record.name)
 
-    def _register(self, record: PluginRecord, module: object) -> None:
-        self._pluggy.register(module, name=record.name)
-        record.hooks = tuple(caller.name for caller in self._pluggy.get_hookcallers(module) or ())
+    def _register(self, record: PluginRecord, plugin: object) -> None:
+        self._pluggy.register(plugin, name=record.name)
+        record.hooks = tuple(caller.name for caller in self._pluggy.get_hookcallers(plugin) or ())
         known = [name for name in vars(Hooks) if name.startswith(PROJECT)]
         for hook in record.hooks:
             if hook not in known:
                 near = difflib.get_close_matches(hook, known, n=1)
                 raise LookupError(f"there is no hook {hook}" + (f"; did you mean {near[0]}?" if near else ""))
-        for caller in self._pluggy.get_hookcallers(module) or ():
+        for caller in self._pluggy.get_hookcallers(plugin) or ():
             for found in caller.get_hookimpls():
-                if found.plugin is module:
+                if found.plugin is plugin:
                     _check_shape(caller.name, found)
-        loaders = _declared(module, "hypersdkd_loaders", Loader)
-        steps = _declared(module, "hypersdkd_steps", Step)
-        executors = _declared(module, "hypersdkd_executors", Executor)
+        loaders = _declared(plugin, "hypersdkd_loaders", Loader)
+        steps = _declared(plugin, "hypersdkd_steps", Step)
+        executors = _declared(plugin, "hypersdkd_executors", Executor)
+        subscribers = _declared(plugin, "hypersdkd_subscribers", Subscriber)
+        endpoints = self._checked(record, _declared(plugin, "hypersdkd_endpoints", Endpoint))
         self._loaders += loaders
         self._steps += [(record.name, step) for step in steps]
         self._executors += executors
+        self._subscribers += [(record, subscriber) for subscriber in subscribers]
+        self._endpoints |= endpoints
+
+    def _checked(
+        self, record: PluginRecord, endpoints: Sequence[Endpoint]
+    ) -> Mapping[str, tuple[PluginRecord, Endpoint]]:
+        """The endpoints by path. Raises ``ValueError`` for a path that the plugin may not have."""
+        own, found = f"/api/plugins/{record.name}", dict[str, tuple[PluginRecord, Endpoint]]()
+        for endpoint in endpoints:
+            path = endpoint.path
+            if path in self._endpoints or path in found:
+                owner = self._endpoints[path][0].name if path in self._endpoints else record.name
+                raise ValueError(f"the endpoint {path} is that of plugin {owner} already")
+            if path not in WELL_KNOWN_PATHS and not (path.startswith(own) and _OWN_PATH.fullmatch(path[len(own) :])):
+                known = ", ".join(sorted(WELL_KNOWN_PATHS))
+                raise ValueError(f"an endpoint of it must be below {own}/ or be one of {known}, not {path!r}")
+            found[path] = (record, endpoint)
+        return found
+
+
+def _instance(module: object) -> object:
+    """The plugin of a module: one made of its class ``Plugin`` if it has one, else the module itself."""
+    kind = getattr(module, _CLASS, None)
+    return kind() if isinstance(kind, type) else module
 
 
 def _wanted(name: str, only: frozenset[str] | None) -> bool:
@@ -173,8 +217,8 @@ def _check_shape(hook: str, found: pluggy.HookImpl) -> None:
         raise TypeError(f"{hook}: hooks are plain functions, not async ones")
 
 
-def _declared(module: object, hook: str, kind: type[_Declared]) -> list[_Declared]:
-    function = getattr(module, hook, None)
+def _declared(plugin: object, hook: str, kind: type[_Declared]) -> list[_Declared]:
+    function = getattr(plugin, hook, None)
     if function is None:
         return []
     declarations = _within(IMPORT_LIMIT, lambda: list(function()))

@@ -138,6 +138,7 @@ class Scheduler:
             raise
 
     async def _claim(self, name: str) -> None:
+        known = self._index.drop_entry(name)
         try:
             claim, entry = await self.move(lambda: self._claim_if_ready(name))
         except (OSError, ProblemError) as error:
@@ -150,6 +151,8 @@ class Scheduler:
         self._index.set_drop(name, entry)
         if claim is not None:
             self._log.info("claimed", job=claim.id)
+            if known is not None:  # the file system's clock may be another host's, and ahead of ours
+                self._shop.on_claimed(claim.id, max(0.0, time.time() - known.arrived / 1e9))
             self._start(claim)
 
     def _claim_if_ready(self, name: str) -> tuple[Claim | None, Entry | None]:
@@ -179,8 +182,10 @@ class Scheduler:
         self.wake()
 
 
-def record_end(index: Index, layout_of_day: Callable[[str, str], Path]) -> Callable[[Claim, Problem | None], None]:
-    """What the index learns when a job has ended, before inotify tells."""
+def record_end(
+    index: Index, layout_of_day: Callable[[str, str], Path], tell: Callable[[Claim, Problem | None], None]
+) -> Callable[[Claim, Problem | None], None]:
+    """What the index learns when a job has ended, before inotify tells; and then ``tell``."""
 
     def ended(claim: Claim, problem: Problem | None) -> None:
         if problem is not None and claim.outcome == JobState.FAILED.value:
@@ -190,10 +195,9 @@ def record_end(index: Index, layout_of_day: Callable[[str, str], Path]) -> Calla
         index.active.pop(claim.id, None)
         index.active_files.discard(claim.file)
         index.set_processing(claim.file, None)
-        try:
+        with contextlib.suppress(FileNotFoundError):  # its owner took the file out of processing/
             mtime = layout_of_day(*day).joinpath(claim.target).lstat().st_mtime_ns
-        except FileNotFoundError:
-            return  # its owner took the file out of processing/
-        index.set_ended(day, claim.target, Ended(mtime, outcome is JobState.CANCELLED))
+            index.set_ended(day, claim.target, Ended(mtime, outcome is JobState.CANCELLED))
+        tell(claim, problem)
 
     return ended

@@ -132,9 +132,10 @@ def _crew(config: LoadedConfig, layout: QueueLayout, stack: AsyncExitStack) -> C
         plugin_directories=tuple(map(str, settings.plugins.dirs)),
         worker_plugins=tuple(plugins.for_workers),
         validate=lambda text, syntax: validate(calls, text, syntax),
+        on_claimed=announcer.claimed,
         on_started=announcer.started,
         on_event=announcer.event,
-        on_ended=record_end(index, lambda kind, date: layout.base / kind / date),
+        on_ended=record_end(index, lambda kind, date: layout.base / kind / date, announcer.finished),
     )
     beat = beat_interval(workflow.poll_interval)
     scheduler = Scheduler(shop, index, readiness, beat_interval=beat)

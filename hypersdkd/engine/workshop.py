@@ -38,6 +38,7 @@ class Workshop:
     plugin_directories: tuple[str, ...]
     worker_plugins: tuple[str, ...]
     validate: Callable[[bytes, str], Awaitable[Validation]]
+    on_claimed: Callable[[str, float], None]
     on_started: Callable[[ActiveJob], None]
     on_event: Callable[[str, Event], None]
     on_ended: Callable[[Claim, Problem | None], None]

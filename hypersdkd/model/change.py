@@ -10,8 +10,9 @@ from dataclasses import dataclass
 class Change:
     """One change. ``id`` is opaque and grows.
 
-    ``kind`` is ``job`` (a row of a job list, or ``{"id", "status": "gone"}``), ``guest`` (a guest's event with its
-    ``job``), ``daemon`` (what was switched) or ``reset`` (some changes are lost for this listener: look anew).
+    ``kind`` is ``job`` (a row of a job list, or ``{"id", "status": "gone"}``), ``claimed`` and ``ended`` (once for each
+    time that this daemon takes up a job's file, and ends the job), ``guest`` (a guest's event with its ``job``),
+    ``daemon`` (what was switched) or ``reset`` (some changes are lost for this listener: look anew).
     """
 
     id: str

@@ -18,3 +18,11 @@ def rfc3339(moment: datetime) -> str:
 def today() -> str:
     """The local date, which names the directory of jobs that end now."""
     return datetime.now().astimezone().date().isoformat()
+
+
+def seconds_between(start: str, end: str) -> float | None:
+    """Seconds, to the millisecond; ``None`` when either time is missing."""
+    try:
+        return round((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds(), 3)
+    except (ValueError, TypeError):  # no time, or one with and one without a zone
+        return None

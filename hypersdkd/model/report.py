@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Final
 
 from hypersdkd.model.event import FINAL_EVENTS, Event, EventType
 from hypersdkd.model.job import GuestProgress, JobState
+from hypersdkd.model.moment import seconds_between
 from hypersdkd.model.problem import Problem
 from hypersdkd.model.stage import Stage
 
@@ -91,7 +91,7 @@ class GuestFold:
             entry.update(status="skipped", reason=event.data.get("reason", ""))
         else:
             entry.update(status="completed", finished_at=event.time)
-            entry["duration_seconds"] = _seconds_between(str(entry.get("started_at", "")), event.time)
+            entry["duration_seconds"] = seconds_between(str(entry.get("started_at", "")), event.time)
 
     def _end(self, event: Event) -> None:
         self.finished_at = event.time
@@ -124,7 +124,7 @@ class GuestFold:
             "attempts": self.attempts,
             "started_at": self.started_at,
             "finished_at": self.finished_at,
-            "duration_seconds": _seconds_between(self.started_at or "", self.finished_at or ""),
+            "duration_seconds": seconds_between(self.started_at or "", self.finished_at or ""),
             "stages": {name: dict(entry) for name, entry in self._stages.items()},
             "guest": dict(self._findings),
             "checks": list(self._checks),
@@ -171,11 +171,3 @@ def _whole(value: object) -> int | None:
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         return None
     return int(value)
-
-
-def _seconds_between(start: str, end: str) -> float | None:
-    """Seconds, to the millisecond; ``None`` when either time is missing."""
-    try:
-        return round((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds(), 3)
-    except (ValueError, TypeError):  # no time, or one with and one without a zone
-        return None

@@ -14,7 +14,7 @@ import pluggy
 
 from hypersdkd.model.replies import QueueInspection, Receipt, Validation
 from hypersdkd.spec.ports import DropDirectory, QueueView, StatusView
-from hypersdkd.spec.types import Executor, Loader, Step, Submission
+from hypersdkd.spec.types import Endpoint, Executor, Loader, Step, Submission, Subscriber
 
 PROJECT: Final = "hypersdkd"
 
@@ -73,6 +73,20 @@ class Hooks:
     @hookspec
     def hypersdkd_executors(self) -> Sequence[Executor]:  # type: ignore[empty-body]
         """Declare executors; the configuration names the one that is used.
+
+        versionadded: 0.1.0
+        """
+
+    @hookspec
+    def hypersdkd_subscribers(self) -> Sequence[Subscriber]:  # type: ignore[empty-body]
+        """Declare subscribers: who hears of every change in the daemon.
+
+        versionadded: 0.1.0
+        """
+
+    @hookspec
+    def hypersdkd_endpoints(self) -> Sequence[Endpoint]:  # type: ignore[empty-body]
+        """Declare endpoints: addresses of the API that the plugin answers.
 
         versionadded: 0.1.0
         """

@@ -97,6 +97,24 @@ class StatusView:
     plugins: Sequence[Mapping[str, object]] = field(default=())
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the core counts, at the moment when a plugin's endpoint is asked. What only grows does so from the start
+    of the daemon; ``jobs`` and ``workers_running`` are as they are now.
+
+    ``jobs`` is by state, of all dates. ``rescans`` are whole looks at a directory, by reason. ``requests`` are
+    replies of the API by route (as in its documents), method and HTTP status. ``plugin_errors`` is by plugin.
+    """
+
+    version: str
+    jobs: Mapping[str, int]
+    workers_running: int
+    max_workers: int
+    rescans: Mapping[str, int]
+    requests: Mapping[tuple[str, str, int], int]
+    plugin_errors: Mapping[str, int]
+
+
 class QueueView(Protocol):
     """The drop directory as the intake last judged it, and the counts of the index."""
 

@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 from hypersdkd.model.change import Change
 from hypersdkd.model.replies import EventPage, JobDetail, JobPage, JobQuery, QueueInspection, Receipt, Validation
+from hypersdkd.spec.types import Endpoint, Request, Response
 
 
 class Listening(Protocol):
@@ -84,3 +85,18 @@ class Workflow(Protocol):
 
     def ready(self) -> str:
         """Empty when the daemon takes work; else why not."""
+
+
+class PluginEndpoints(Protocol):
+    """The addresses that plugins have declared; they may become others when plugins are read again."""
+
+    def all(self) -> Sequence[Endpoint]:
+        """Each of them, by its path."""
+
+    async def answer(
+        self, endpoint: Endpoint, request: Request, requests: Mapping[tuple[str, str, int], int]
+    ) -> Response:
+        """What the plugin replies; ``requests`` are the replies of the API so far, for ``Counts``.
+
+        Raises the ``ProblemError`` of the plugin, and ``plugin-failed`` when it fails in any other way or is stuck.
+        """

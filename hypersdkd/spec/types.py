@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from hypersdkd.model.change import Change
 from hypersdkd.model.disk import SourceDisk
 from hypersdkd.model.guest import DiskSource
 from hypersdkd.model.stage import Stage
-from hypersdkd.spec.ports import StepContext, WorkerHandle
+from hypersdkd.spec.ports import Counts, StepContext, WorkerHandle
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +84,50 @@ class Submission:
     text: bytes
     document: dict[str, object]
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """Hears of every change in the daemon: the same as live listeners of the API do, from its start on.
+
+    ``hear`` is called in the plugin's own thread with all that has come since it last returned, the oldest first.
+    A ``reset`` among them says that changes before it are lost: it was too slow for too long.
+    """
+
+    name: str
+    hear: Callable[[Sequence[Change]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A GET of a plugin's endpoint. ``headers`` has lower-case names; of what is given twice the first counts."""
+
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The reply of a plugin's endpoint. ``content_type`` is the whole header, perhaps with a charset."""
+
+    body: bytes
+    content_type: str = "application/json"
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address of the API that answers a GET; whoever may read may ask.
+
+    ``path`` is below ``/api/plugins/NAME/``, NAME being the plugin's, or one of ``WELL_KNOWN_PATHS``. ``answer`` is
+    called in the plugin's own thread; a ``ProblemError`` of it is the reply.
+    """
+
+    path: str
+    summary: str
+    answer: Callable[[Request, Counts], Response]
+    media_types: tuple[str, ...] = ("application/json",)
+
+
+#: Addresses that programs elsewhere expect, and that a plugin may therefore have: Prometheus' default one.
+WELL_KNOWN_PATHS: Final = frozenset({"/metrics"})

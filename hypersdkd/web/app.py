@@ -7,6 +7,7 @@ import contextlib
 import html
 import posixpath
 import socket
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Final
 
 from aiohttp import web
 
-from hypersdkd.spec.service import Workflow
+from hypersdkd.spec.service import PluginEndpoints, Workflow
 from hypersdkd.web.access import SECURITY_HEADERS, audit, guard, security_headers
 from hypersdkd.web.connections import Gate, heard
 from hypersdkd.web.endpoint import Answer, Endpoint
@@ -23,8 +24,10 @@ from hypersdkd.web.endpoints import ENDPOINTS
 from hypersdkd.web.errors import ENCODER, Handler, errors
 from hypersdkd.web.openapi import PUBLISHED
 from hypersdkd.web.page import add_page
+from hypersdkd.web.plugin_endpoints import add_plugin_endpoints, published
 from hypersdkd.web.request import BODIES, BODY_LIMIT, Bodies
 from hypersdkd.web.sockets import BACKLOG, address_of, check_inherited, open_listeners
+from hypersdkd.web.traffic import PLUGIN_PATHS, TRAFFIC, counted
 
 #: Seconds that an idle connection is kept; nginx's default, above the poll interval of every client.
 KEEPALIVE_SECONDS: Final = 75.0
@@ -37,16 +40,21 @@ LINGER_SECONDS: Final = 2.0
 SHUTDOWN_SECONDS: Final = 5.0
 
 
-def make_app(workflow: Workflow, *, endpoints: Sequence[Endpoint] = ENDPOINTS) -> web.Application:
-    """The application that answers for ``workflow``."""
-    app = web.Application(client_max_size=BODY_LIMIT, middlewares=[heard, audit, errors, guard, _tidy_path])
+def make_app(
+    workflow: Workflow, plugins: PluginEndpoints | None = None, *, endpoints: Sequence[Endpoint] = ENDPOINTS
+) -> web.Application:
+    """The application that answers for ``workflow``, and by ``plugins`` for their endpoints."""
+    app = web.Application(client_max_size=BODY_LIMIT, middlewares=[heard, counted, audit, errors, guard, _tidy_path])
+    app[TRAFFIC], app[PLUGIN_PATHS] = Counter(), tuple
     app[BODIES] = Bodies()
     app[ENCODER] = ThreadPoolExecutor(1, "encoder")
     app.on_cleanup.append(_end_encoder)
     app.on_response_prepare.append(security_headers)
-    app[PUBLISHED] = tuple(endpoints)
+    app[PUBLISHED] = lambda: (*endpoints, *(published(plugins) if plugins is not None else ()))
     for endpoint in endpoints:
         app.router.add_route(endpoint.method, endpoint.route, _bind(endpoint.answer, workflow))
+    if plugins is not None:
+        add_plugin_endpoints(app, plugins)
     add_page(app)
     return app
 

@@ -52,6 +52,12 @@ class Endpoint:
     errors: tuple[str, ...] = ()
     refusal: str = "Error"
     media_types: tuple[str, ...] = field(default=("application/json",))
+    name: str = ""
+
+    @property
+    def operation_id(self) -> str:
+        """Its name in the OpenAPI document: that of ``answer``, unless it was given one."""
+        return self.name or self.answer.__name__
 
     @property
     def route(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from aiohttp import web
@@ -17,8 +17,8 @@ from hypersdkd.web.endpoint import COMMON_ERRORS, Endpoint, Parameter
 from hypersdkd.web.errors import http_status, json_reply
 from hypersdkd.web.schemas import COMPONENTS, components
 
-#: The endpoints that an application binds; it publishes these.
-PUBLISHED: Final[web.AppKey[Sequence[Endpoint]]] = web.AppKey("endpoints", tuple)
+#: Tells the endpoints that an application answers for now; it publishes these.
+PUBLISHED: Final[web.AppKey[Callable[[], Sequence[Endpoint]]]] = web.AppKey("endpoints")
 
 _PROBLEM_JSON: Final = "application/problem+json"
 
@@ -37,13 +37,13 @@ DOCS_POLICY: Final = (
 
 async def openapi(workflow: Workflow, request: web.Request) -> web.Response:
     """The OpenAPI document."""
-    return json_reply(document(request.app[PUBLISHED]))
+    return json_reply(document(request.app[PUBLISHED]()))
 
 
 async def docs(workflow: Workflow, request: web.Request) -> web.Response:
     """The list of endpoints as a page."""
     return web.Response(
-        text=page(request.app[PUBLISHED]),
+        text=page(request.app[PUBLISHED]()),
         content_type="text/html",
         charset="utf-8",
         headers={"Content-Security-Policy": DOCS_POLICY},
@@ -79,7 +79,7 @@ def error_codes(endpoint: Endpoint) -> Mapping[int, Sequence[str]]:
 
 def _operation(endpoint: Endpoint) -> dict[str, object]:
     operation: dict[str, object] = {
-        "operationId": endpoint.answer.__name__,
+        "operationId": endpoint.operation_id,
         "summary": endpoint.summary,
         "parameters": [_parameter(each) for each in (*endpoint.path_parameters, *endpoint.parameters)],
         "responses": dict(_responses(endpoint)),

@@ -265,3 +265,80 @@ def test_a_directory_that_is_missing_holds_nothing(tmp_path: Path) -> None:
 def test_dataclasses_of_a_drop_in_find_their_module(drop_in: Callable[..., Plugins]) -> None:
     text = "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass A:\n    x: int\n"
     assert told(drop_in(mine=text + STATUS.replace("from", "\nfrom", 1)), "mine") == ("loaded", "")
+
+
+ENDPOINTS = HEAD + (
+    "from hypersdkd.spec.types import Endpoint\n@hookimpl\ndef hypersdkd_endpoints():\n"
+    "    return [Endpoint(path, 'a test', print) for path in PATHS]\n"
+)
+
+
+def endpoints(*paths: str) -> str:
+    return f"PATHS = {paths!r}\n{ENDPOINTS}"
+
+
+def test_endpoints_and_subscribers_are_known_with_their_plugin(drop_in: Callable[..., Plugins]) -> None:
+    subscriber = (
+        "from hypersdkd.spec.types import Subscriber\n@hookimpl\ndef hypersdkd_subscribers():\n"
+        "    return [Subscriber('ear', print)]\n"
+    )
+    plugins = drop_in(acme=endpoints("/api/plugins/acme/a", "/api/plugins/acme/b-1/c.x_~") + subscriber)
+    assert told(plugins, "acme") == ("loaded", "")
+    assert [path for path, (owner, _) in plugins.endpoints.items() if owner.name == "acme"] == [
+        "/api/plugins/acme/a",
+        "/api/plugins/acme/b-1/c.x_~",
+    ]
+    assert [each.name for owner, each in plugins.subscribers if owner.name == "acme"] == ["ear"]
+    assert "acme" not in plugins.for_workers
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/plugins/other/a",
+        "/api/plugins/acme",
+        "/api/plugins/acme/",
+        "/api/plugins/acmes/a",
+        "/api/plugins/acme/../x",
+        "/api/plugins/acme/a b",
+        "/api/plugins/acme/{id}",
+        "/api/plugins/acme/a\n",
+        "/api/workflow/status",
+        "/healthz",
+        "",
+    ],
+)
+def test_an_endpoint_elsewhere_breaks_its_plugin(drop_in: Callable[..., Plugins], path: str) -> None:
+    plugins = drop_in(acme=endpoints("/api/plugins/acme/fine", path))
+    state, message = told(plugins, "acme")
+    assert (state, "must be below /api/plugins/acme/" in message) == ("broken", True)
+    assert [owner.name for owner, _ in plugins.endpoints.values() if owner.name == "acme"] == []
+
+
+def test_an_endpoint_is_had_by_one_plugin(drop_in: Callable[..., Plugins]) -> None:
+    plugins = drop_in(acme=endpoints("/metrics"), twice=endpoints(*["/api/plugins/twice/a"] * 2))
+    assert "is that of plugin metrics already" in told(plugins, "acme")[1]
+    assert "is that of plugin twice already" in told(plugins, "twice")[1]
+    assert plugins.endpoints["/metrics"][0].name == "metrics"
+    assert drop_in(disabled=("metrics",), acme="").endpoints["/metrics"][0].name == "acme"
+
+
+KEEPS = HEAD + (
+    "class Plugin:\n    def __init__(self):\n        self.called = 0\n    @hookimpl\n"
+    "    def hypersdkd_status(self, view):\n        self.called += 1\n        return {'called': self.called}\n"
+)
+
+
+def test_a_class_is_made_anew_each_time_that_it_is_loaded(drop_in: Callable[..., Plugins]) -> None:
+    def call(plugins: Plugins) -> object:
+        (found,) = [each for each in plugins.implementations("hypersdkd_status") if each.record.name == "keeps"]
+        assert found.arguments == ("view",)
+        return found.call(None)
+
+    first = drop_in(keeps=KEEPS)
+    assert [call(first), call(first), call(drop_in(keeps=""))] == [{"called": 1}, {"called": 2}, {"called": 1}]
+
+
+def test_a_class_that_cannot_be_made_is_broken(drop_in: Callable[..., Plugins]) -> None:
+    plugins = drop_in(keeps=KEEPS.replace("self.called = 0", "raise OSError('no luck')"))
+    assert told(plugins, "keeps") == ("broken", "plugin keeps: OSError: no luck")

@@ -166,5 +166,7 @@ async def test_an_end_whose_file_is_gone_is_no_row(base: Path) -> None:
         assert claim is not None
         (bench.layout.processing / "a.json").unlink()
         ended = bench.shop.spool.finish(claim, JobState.FAILED, b"{}")
-        record_end(bench.index, lambda kind, date: bench.layout.base / kind / date)(ended, None)
+        record_end(bench.index, lambda kind, date: bench.layout.base / kind / date, bench.announcer.finished)(
+            ended, None
+        )
         assert bench.index.where("a.json") is None

@@ -50,7 +50,7 @@ class Workbench:
         self.disk_thread = ThreadPoolExecutor(1)
         self.inotify = Inotify(lambda: self.scheduler.reread())
         spool = Spool(layout, mode, lambda name: self.index.where(name) is not None)
-        self._record_end = record_end(self.index, lambda kind, date: layout.base / kind / date)
+        self._record_end = record_end(self.index, lambda kind, date: layout.base / kind / date, self.announcer.finished)
         self.shop = Workshop(
             mode=mode,
             spool=spool,
@@ -63,6 +63,7 @@ class Workbench:
             plugin_directories=(),
             worker_plugins=tuple(self.plugins.for_workers),
             validate=lambda text, syntax: validate(self.calls, text, syntax),
+            on_claimed=self.announcer.claimed,
             on_started=self.announcer.started,
             on_event=self._saw,
             on_ended=self._ended,

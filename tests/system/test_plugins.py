@@ -27,7 +27,29 @@ _CALLS = {
     "hypersdkd_validate_manifest": "text, syntax",
     "hypersdkd_submit_manifest": "submission, drop",
 }
-_DECLARATIONS = ("hypersdkd_loaders", "hypersdkd_steps", "hypersdkd_executors")
+_DECLARATIONS = (
+    "hypersdkd_loaders",
+    "hypersdkd_steps",
+    "hypersdkd_executors",
+    "hypersdkd_subscribers",
+    "hypersdkd_endpoints",
+)
+
+#: A subscriber and an endpoint that do what they are said to.
+_EARS = """
+from hypersdkd.spec.types import Endpoint, Response, Subscriber
+
+@hookimpl
+def hypersdkd_subscribers():
+    return [Subscriber(__name__, hear)]
+
+@hookimpl
+def hypersdkd_endpoints():
+    return [Endpoint("/api/plugins/" + __name__.removeprefix("hypersdkd_drop_in_") + "/x", "a test", answer)]
+
+def answer(request, counts):
+    return Response(b"heard")
+"""
 
 #: A step that does what its guest's name says.
 _STEP = """
@@ -70,6 +92,9 @@ PLUGINS = {
         f"@hookimpl\ndef {hook}({_CALLS[hook]}):\n    raise fail('x', 'a problem')\n" for hook in list(_CALLS)[:2]
     ),
     "misbehaves": _HEAD + _STEP,
+    "hears_and_raises": _HEAD + _EARS + "def hear(changes):\n    raise ValueError('no luck in hearing')\n",
+    "hears_and_blocks": _HEAD + _EARS + "def hear(changes):\n    threading.Event().wait()\n",
+    "takes_metrics": _HEAD + _EARS.replace('"/api', '"/metrics" or "/api') + "hear = print\n",
     **{
         f"raises_{hook}": _HEAD + f"@hookimpl\ndef {hook}({names}):\n    raise ValueError('no luck in {hook}')\n"
         for hook, names in _CALLS.items()
@@ -93,6 +118,8 @@ FATES = {
     "misbehaves": ("loaded", ""),
     "steals_fields": ("loaded", ""),
     "tells_problems": ("faulty", "a problem"),
+    "hears_and_raises": ("faulty", "no luck in hearing"),
+    "takes_metrics": ("broken", "/metrics is that of plugin metrics already"),
     "wrong_answers": ("faulty", "must return a"),
     **{f"raises_{hook}": ("faulty", f"no luck in {hook}") for hook in _CALLS},
     **{f"raises_{hook}": ("broken", f"no luck in {hook}") for hook in _DECLARATIONS},
@@ -203,10 +230,19 @@ def test_a_rule_that_blocks_holds_up_nothing_but_its_first_manifest(daemon, sour
         asking.join(0.5)
     assert answers[0]["valid"] is True
     outcome(daemon, "held.json").assert_failed("source-missing")
-    assert records(daemon)[str(daemon.plugins / "blocks_validate.py")]["state"] == "faulty"
+    for name in ("blocks_validate", "hears_and_blocks"):
+        assert records(daemon)[str(daemon.plugins / f"{name}.py")]["state"] == "faulty"
     assert run(daemon, "after.json", manifest(source)).kind == "processed"
     with pytest.raises(DaemonRefusedError, match="version is required"):
         daemon.api.submit_manifest(b"{}")
+
+
+def test_an_endpoint_of_a_drop_in_is_published(daemon):
+    paths = daemon.api.openapi()["paths"]
+    assert {path for path in paths if path.startswith("/api/plugins/")} == {
+        "/api/plugins/hears_and_raises/x",
+        "/api/plugins/hears_and_blocks/x",
+    }
 
 
 def test_nothing_of_it_reaches_the_log_unescaped(daemon):

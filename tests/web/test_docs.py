@@ -8,15 +8,27 @@ from pathlib import Path
 
 import pytest
 
+from hypersdkd.engine.plugins import Plugins
 from hypersdkd.model.job import GuestProgress, JobState, JobSummary
 from hypersdkd.model.problem import CODES, Problem
 from hypersdkd.model.replies import JobDetail
 from hypersdkd.web.endpoint import COMMON_ERRORS
-from hypersdkd.web.endpoints import ENDPOINTS
+from hypersdkd.web.endpoints import ENDPOINTS as OWN_ENDPOINTS
 from hypersdkd.web.errors import problem_reply
+from hypersdkd.web.plugin_endpoints import published
 from hypersdkd.web.request import STATUS_WORDS
 from tests.golden.real_daemon import daemon_on
 from tests.web.raw import ask
+
+
+class BuiltIn:
+    """The endpoints of the plugins that come along; see ``hypersdkd.spec.service.PluginEndpoints``."""
+
+    def all(self):
+        return [endpoint for _record, endpoint in Plugins.load().endpoints.values()]
+
+
+ENDPOINTS = (*OWN_ENDPOINTS, *published(BuiltIn()))
 
 TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
 PREFACE, *_SECTIONS = re.split(r"^## ", TEXT, flags=re.MULTILINE)
@@ -49,7 +61,7 @@ async def test_examples_have_the_fields_of_the_daemons_replies(tmp_path):
             if "{id}" in endpoint.path or endpoint.path == "/readyz" or "manifest/" in endpoint.path:
                 continue
             # longer than an example should be, or without an end
-            if endpoint.path in {"/api/openapi.json", "/api/docs", "/api/workflow/events"}:
+            if endpoint.path in {"/api/openapi.json", "/api/docs", "/api/workflow/events", "/metrics"}:
                 continue
             reply = (await ask(address, endpoint.method, endpoint.path)).json
             assert set(example(SECTIONS[f"{endpoint.method} {endpoint.path}"])) == set(reply), endpoint.path
