@@ -7,11 +7,14 @@ that need them; those here are for all (``images``, ``problems``, ``privileges``
 from __future__ import annotations
 
 import asyncio
+import configparser
 import contextlib
 import gc
 import inspect
 import os
 from collections.abc import AsyncIterator, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -62,6 +65,16 @@ async def no_task_is_left() -> AsyncIterator[None]:
     if left:  # a cancelled task needs a moment for its end
         _ended, left = await asyncio.wait(left, timeout=2)
     assert not left, "tasks are left"
+
+
+def pytest_configure() -> None:
+    """Say so when a plugin was added and the environment has not been made anew since: many tests would fail of it."""
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).parent.parent / "setup.cfg")
+    wanted = {line.partition(" = ")[0] for line in setup["options.entry_points"]["hypersdkd"].split("\n") if line}
+    missing = wanted - {point.name for point in entry_points(group="hypersdkd")}
+    if missing:
+        raise pytest.UsageError(f"not installed yet: {', '.join(sorted(missing))}; run script/setup")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
