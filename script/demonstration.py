@@ -64,7 +64,7 @@ def main() -> int:
             show(BIN / "hyperctl", "--url", daemon.url, "workflow", "status")
             print(f"API: curl {daemon.url}/api/workflow/status")
             if keep:
-                print(f"\nIt goes on: open {daemon.url}/api/workflow/jobs?status=all")
+                print(f"\nIt goes on: open {daemon.url}/web/dashboard/")
                 print(f"End it by: kill {daemon.process.pid}; rm -r {base}")
         done = True
     finally:

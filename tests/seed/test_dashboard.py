@@ -13,6 +13,11 @@ from tests.seed.walk import QUEUE, Walk
 
 pytestmark = pytest.mark.system
 
+expect.set_options(timeout=PATIENCE)
+
+#: Milliseconds in which news is to be seen: less than the page waits by itself while it has the stream.
+SOON = 4500
+
 ADDRESS = "http://localhost:8080/web/dashboard/"
 
 
@@ -54,6 +59,6 @@ def test_a_manifest_is_built_and_submitted(page: Page, walk: Walk) -> None:
 def test_news_comes_by_itself(page: Page, walk: Walk) -> None:
     expect(page.locator("#feed")).to_have_text("Live")
     assert walk.bash("hyperctl pause").status == 0
-    expect(page.locator("#state")).to_have_text("Paused", timeout=3000)
+    expect(page.locator("#state")).to_have_text("Paused", timeout=SOON)
     assert walk.bash("hyperctl resume").status == 0
-    expect(page.locator("#state")).to_have_text("Running", timeout=3000)
+    expect(page.locator("#state")).to_have_text("Running", timeout=SOON)

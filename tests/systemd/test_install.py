@@ -119,6 +119,16 @@ def test_the_installation(machine: Machine) -> None:
     assert machine.box.run("/opt/hypersdkd/bin/python", "-c", found).startswith("/opt/hypersdkd/lib/")
 
 
+def test_who_may_what(machine: Machine) -> None:
+    """As the page says: any user asks and steers, only root and the service's own drop files."""
+    assert "Running" in machine.box.run("hyperctl", "workflow", "status", user="daemon")
+    assert machine.box.run("hyperctl", "pause", "--json", user="daemon") != ""
+    assert machine.box.run("hyperctl", "resume", "--json", user="daemon") != ""
+    writable = f"test -w {QUEUE}/to_be_processed && echo yes || echo no"
+    for user, may in {"daemon": "no", "hypersdkd": "yes", "root": "yes"}.items():
+        assert machine.box.run("sh", "-c", writable, user=user) == f"{may}\n", user
+
+
 def test_the_first_conversion(machine: Machine) -> None:
     said = {line: machine.type(line) for lines in CONVERSION.values() for line in lines}
     assert len(said) >= 14
