@@ -161,3 +161,8 @@ def test_one_queue_of_three_ways_in(walk: Walk) -> None:
     walk.until(f"test -f {QUEUE}/processed/*/moved.json.report.json")
     listed = json.loads(walk.bash("hyperctl workflow list --json --status completed").out)
     assert len({job["id"] for job in listed["jobs"]}) >= 5
+
+
+def test_metrics_of_the_walk(walk: Walk) -> None:
+    said = walk.bash("curl -fs http://localhost:8080/metrics").out
+    assert float(re.findall(r'^hypersdkd_jobs\{state="completed"\} (\S+)$', said, re.MULTILINE)[0]) >= 1
