@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from hypersdkd.cli.terminal import Terminal
+from hypersdkd.client.http import Reply
 from hypersdkd.model.document import MAX_BYTES
 from hypersdkd.model.job import SIDECAR_SUFFIXES
 from hypersdkd.model.place import problem_place
 from hypersdkd.model.problem import Problem, fail
+from hypersdkd.model.replies import JOB_CONFIG
 
 _SYNTAXES: Final = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 
@@ -90,6 +92,11 @@ def read_manifest_file(name: str) -> ManifestFile:
 def _unreadable(name: str, error: Exception) -> Exception:
     why = os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else str(error)
     return fail("file-unreadable", f"Failed to read manifest: open {name}: {why}", remedy="Check the path.")
+
+
+def noun(reply: Reply) -> str:
+    """What the daemon took the file for, to begin a sentence with. The Go daemon knows only manifests."""
+    return "Job config" if reply.get("taken_for") == JOB_CONFIG else "Manifest"
 
 
 def show_problems(terminal: Terminal, manifest: ManifestFile, problems: Sequence[Problem], kind: str = "") -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hypersdkd.cli import exits
 from hypersdkd.cli.connection import connect
-from hypersdkd.cli.manifest_files import ManifestFile, manifest_names, read_manifest_file, show_problems
+from hypersdkd.cli.manifest_files import ManifestFile, manifest_names, noun, read_manifest_file, show_problems
 from hypersdkd.cli.progress import follow, problem_of
 from hypersdkd.cli.reply import text
 from hypersdkd.cli.terminal import Terminal
@@ -57,7 +57,7 @@ def send_manifest(
             raise
         if not arguments.json:
             show_problems(terminal, manifest, error.problems)
-            terminal.note("ERROR", f"Manifest validation failed: {manifest.name}: {error.problem.message}")
+            terminal.note("ERROR", f"{noun(error.reply)} validation failed: {manifest.name}: {error.problem.message}")
         return {**error.reply, "file": manifest.name}
     if not arguments.json:
         terminal.note("SUCCESS", "Manifest submitted successfully!")

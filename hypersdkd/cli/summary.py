@@ -1,4 +1,4 @@
-"""What a manifest asks for, as a short table. Meant for manifests that are valid; others show what they can."""
+"""What a manifest or a job config asks for, as a short table. Meant for valid ones; others show what they can."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from hypersdkd.cli.terminal import Terminal
+from hypersdkd.model.guest import OUTPUT_FORMATS
 
 #: Guests of a batch that are listed; the rest are counted.
 LISTED: Final = 50
@@ -13,6 +14,9 @@ LISTED: Final = 50
 
 #: The parts of FIX.
 _FIXES: Final = ("fstab", "grub", "initramfs", "network")
+
+#: The switches of FIX in a job config; ``fstab_mode`` is the fourth part.
+_JOB_FIXES: Final = ("regen_initramfs", "fix_grub", "fix_network")
 
 
 def show_summary(terminal: Terminal, document: Mapping[str, object]) -> None:
@@ -25,6 +29,37 @@ def show_summary(terminal: Terminal, document: Mapping[str, object]) -> None:
         _show_artifacts(terminal, disks)
     else:
         _show_single(terminal, _inner(document, "pipeline"))
+
+
+def show_job_config(terminal: Terminal, document: Mapping[str, object]) -> None:
+    """A job config's summary, under its heading."""
+    terminal.heading("Job Config Summary")
+    jobs = document.get("jobs")
+    if not isinstance(jobs, list):
+        terminal.info("Type: Single disk")
+        terminal.table(("Property", "Value"), _job_rows(document))
+        return
+    terminal.info(f"Type: Batch ({len(jobs)} disks)")
+    for number, job in enumerate(jobs[:LISTED], start=1):
+        rows = _job_rows(job if isinstance(job, dict) else {})
+        terminal.say(f"  {number}. " + "; ".join(f"{key}: {value}" for key, value in rows))
+    if len(jobs) > LISTED:
+        terminal.say(f"  and {len(jobs) - LISTED} more")
+
+
+def _job_rows(job: Mapping[str, object]) -> list[tuple[str, object]]:
+    fixed = any(_wanted(job, key) for key in _JOB_FIXES) or job.get("fstab_mode") != "noop"
+    return [
+        ("Input", job.get("input", "")),
+        ("Output Format", job.get("output_format") or OUTPUT_FORMATS[0]),
+        ("Compression", _shown(job.get("compress") is True)),
+        ("FIX", _shown(fixed)),
+    ]
+
+
+def _wanted(job: Mapping[str, object], key: str) -> bool:
+    """Whether one of a job config's fixes is asked for: all are, unless turned off."""
+    return job.get(key) is not False
 
 
 def _show_single(terminal: Terminal, pipeline: Mapping[str, object]) -> None:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 from hypersdkd.cli import exits
 from hypersdkd.cli.connection import connect, is_unreachable
-from hypersdkd.cli.manifest_files import ManifestFile, manifest_names, read_manifest_file, show_problems
+from hypersdkd.cli.manifest_files import ManifestFile, manifest_names, noun, read_manifest_file, show_problems
 from hypersdkd.cli.reply import rows
-from hypersdkd.cli.summary import show_summary
+from hypersdkd.cli.summary import show_job_config, show_summary
 from hypersdkd.cli.terminal import Terminal
 from hypersdkd.client.http import Daemon, DaemonRefusedError, Reply
 from hypersdkd.model.document import parse_document
-from hypersdkd.model.manifest import read_manifest
+from hypersdkd.model.job_config import read_document
 from hypersdkd.model.problem import Problem, ProblemError
+from hypersdkd.model.replies import JOB_CONFIG
 
 
 @dataclass(slots=True)
@@ -37,8 +38,9 @@ class _Judge:
                 if not is_unreachable(error):
                     raise
                 self.away = error.problem.message
-        validation = read_manifest(manifest.text, manifest.syntax)
-        return _verdict(validation.problems, validation.warnings)
+        validation = read_document(manifest.text, manifest.syntax)
+        taken_for = validation.taken_for if validation.parsed else ""
+        return _verdict(validation.problems, validation.warnings, taken_for)
 
     @property
     def rules(self) -> str:
@@ -75,11 +77,12 @@ def _show(terminal: Terminal, manifest: ManifestFile, reply: Reply) -> None:
     if reply.get("valid") is not True:
         unread = bool(problems) and problems[0].code.startswith("document-")
         terminal.note(
-            "ERROR", f"{'Failed to parse manifest' if unread else 'Manifest validation failed'}: {manifest.name}"
+            "ERROR", f"{'Failed to parse manifest' if unread else f'{noun(reply)} validation failed'}: {manifest.name}"
         )
         return
-    show_summary(terminal, parse_document(manifest.text, manifest.syntax).value)
-    terminal.note("SUCCESS", "Manifest is valid!")
+    show = show_job_config if reply.get("taken_for") == JOB_CONFIG else show_summary
+    show(terminal, parse_document(manifest.text, manifest.syntax).value)
+    terminal.note("SUCCESS", f"{noun(reply)} is valid!")
 
 
 def _bare(reply: Reply) -> list[Problem]:
@@ -88,8 +91,9 @@ def _bare(reply: Reply) -> list[Problem]:
     return [Problem("manifest-rejected", str(error)) for error in errors] if isinstance(errors, list) else []
 
 
-def _verdict(problems: tuple[Problem, ...], warnings: tuple[Problem, ...]) -> Reply:
+def _verdict(problems: tuple[Problem, ...], warnings: tuple[Problem, ...], taken_for: str = "") -> Reply:
     return {
+        **({"taken_for": taken_for} if taken_for else {}),
         "valid": not problems,
         "errors": [problem.message for problem in problems],
         "problems": [problem.as_dict() for problem in problems],

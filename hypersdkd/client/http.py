@@ -112,6 +112,10 @@ class Daemon:
         """The JSON Schema of manifests."""
         return self._get("/api/workflow/manifest/schema")
 
+    def job_config_schema(self) -> Reply:
+        """The JSON Schema of job configs."""
+        return self._get("/api/workflow/job-config/schema")
+
     def openapi(self) -> Reply:
         """The OpenAPI document of the daemon's API."""
         return self._get("/api/openapi.json")

@@ -36,7 +36,8 @@ class Claim:
     ``file`` is the name of the job's file in the directory where it is now; ``original_name`` the name it
     was dropped under, as text with surrogate escapes. ``outcome``, ``date`` and
     ``target`` (the file's name among the ended ones) are set from FINISHING on. ``runs`` counts
-    how often the job was claimed (1 and its retries). ``guests`` is how many were planned, 0 before that.
+    how often the job was claimed (1 and its retries). ``guests`` is how many were planned, 0 before that;
+    ``taken_for`` is then what the file was taken for: ``disk``, ``manifest`` or ``job-config``.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Claim:
     date: str = ""
     target: str = ""
     guests: int = 0
+    taken_for: str = ""
 
     def to_json(self) -> bytes:
         """The bytes of ``claim.json``; ASCII."""

@@ -14,6 +14,7 @@ from hypersdkd.engine.workshop import Workshop
 from hypersdkd.host.files import remove_tree
 from hypersdkd.model.event import EventType
 from hypersdkd.model.guest import Guest
+from hypersdkd.model.replies import MANIFEST
 from hypersdkd.model.stage import Stage
 
 
@@ -61,5 +62,7 @@ def _write_order(shop: Workshop, claim: Claim, number: int, planned: PlannedGues
     with JournalWriter(directory, planned.guest.name) as journal:
         journal.append(EventType.CLAIMED, "", {"job": claim.id})
         if planned.problem is not None:
-            journal.append(EventType.FAILED, Stage.LOAD.value, {"problem": planned.problem.as_dict()})
+            # only a manifest has the place that a plan's problem names
+            problem = planned.problem if claim.taken_for == MANIFEST else planned.problem.at("")
+            journal.append(EventType.FAILED, Stage.LOAD.value, {"problem": problem.as_dict()})
     order.write(directory)  # last: a guest without it is planned again

@@ -25,10 +25,11 @@ from hypersdkd.host.files import read_regular
 from hypersdkd.model.document import MAX_BYTES
 from hypersdkd.model.event import Event
 from hypersdkd.model.guest import Guest
-from hypersdkd.model.job import JobState, JobSummary
+from hypersdkd.model.job import JobState, JobSummary, stem
+from hypersdkd.model.job_config import numbered
 from hypersdkd.model.moment import now
 from hypersdkd.model.problem import Problem, ProblemError
-from hypersdkd.model.replies import Validation
+from hypersdkd.model.replies import JOB_CONFIG, Validation
 from hypersdkd.model.report import GuestFold
 from hypersdkd.model.sidecar import Ending
 
@@ -196,21 +197,25 @@ class JobWork:
         if self.claim.state is ClaimState.FINISHING:  # it had a problem, which is not there any more
             return Problem("internal", "the daemon was killed while it wrote this record")
         await asyncio.to_thread(write_orders, self._shop, self.claim, guests)
-        claims, claim = self._shop.spool.claims, self.claim
-        planned = len(guests)
-        self.claim = await self._shop.in_disk_thread(lambda: claims.advance(claim, claim.state, guests=planned))
+        claims, claim = self._shop.spool.claims, replace(self.claim, guests=len(guests))
+        self.claim = await self._shop.in_disk_thread(lambda: claims.write(claim))
+        self._log.info("planned", guests=claim.guests, taken_for=claim.taken_for)
         return None
 
     def _first_problem(self) -> Problem:
-        """The problem that stands for all; one of syntax says of which file."""
-        first = self._validation.problems[0]
-        if not first.code.startswith("document-"):
-            return first
-        return replace(first, message=f"{file_name_for_display(self.claim.original_name)}: {first.message}")
+        """The problem that stands for all; it says of which file where that is in question."""
+        first, name = self._validation.problems[0], file_name_for_display(self.claim.original_name)
+        if first.code.startswith("document-"):
+            return replace(first, message=f"{name}: {first.message}")
+        if self._shop.mode == "disk":  # which takes either
+            kind = self.claim.taken_for.replace("-", " ")
+            return replace(first, message=f"{name}, taken for a {kind}: {first.message}")
+        return first
 
     async def _read(self) -> Sequence[Guest]:
-        file = self._shop.spool.layout.processing / self.claim.file
-        if self._shop.mode == "disk":
+        file, syntax = self._shop.spool.layout.processing / self.claim.file, suffix_of(self.claim.original_name)
+        if self._shop.mode == "disk" and not syntax:
+            self.claim = replace(self.claim, taken_for="disk")
             return [dropped_disk(self.claim.id, file)]
         try:
             text = await asyncio.to_thread(read_regular, file, MAX_BYTES + 1)
@@ -218,8 +223,11 @@ class JobWork:
             raise ProblemError(
                 Problem("source-unreadable", f"the job's file cannot be read: {error.strerror}")
             ) from error
-        self._validation = await self._shop.validate(text, suffix_of(self.claim.original_name))
-        return self._validation.guests
+        self._validation = validation = await self._shop.validate(text, syntax)
+        self.claim = replace(self.claim, taken_for=validation.taken_for)
+        if validation.taken_for == JOB_CONFIG and validation.batch:
+            return numbered(validation.guests, stem(self.claim.id))
+        return validation.guests
 
     def _guest_directories(self) -> Sequence[Path]:
         return self._shop.spool.claims.guest_directories(self.claim.id)
@@ -322,6 +330,7 @@ class JobWork:
             claimed_at=self.claim.claimed_at,
             ended_at=now(),
             runs=self.claim.runs,
+            taken_for=self.claim.taken_for,
             guests=[fold.report() for fold in folds],
             problem=worst,
             problems=self._validation.problems,

@@ -1,4 +1,4 @@
-"""The manifest desk: manifests are judged, submitted and generated for whoever asks by the API."""
+"""The manifest desk: manifests and job configs are judged, submitted and generated for whoever asks by the API."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from hypersdkd.engine.key_book import KeyBook
 from hypersdkd.engine.queue_parts import QueueParts
 from hypersdkd.engine.submissions import Submissions
 from hypersdkd.engine.validation import validate
-from hypersdkd.model.problem import Problem, ProblemError, fail
-from hypersdkd.model.replies import ManifestInvalidError, Receipt, Validation
+from hypersdkd.model.problem import Problem, ProblemError
+from hypersdkd.model.replies import JOB_CONFIG, ManifestInvalidError, Receipt, Validation
 from hypersdkd.spec.types import Submission
 
 #: Large manifests that are judged at once for those who ask by the API, and bytes from which on one is large.
 _JUDGED_AT_ONCE: Final = 4
 _LARGE: Final = 64 << 10
+
+#: What a submitted job config without a name is called.
+_JOB_NAME: Final = "job"
 
 
 class ManifestDesk:
@@ -29,28 +32,31 @@ class ManifestDesk:
         self._judging = 0
 
     async def validate(self, text: bytes, syntax: str = "") -> Validation:
-        """Judge a manifest by every plugin's rules. Raises ``request-busy`` and ``rules-unavailable``."""
+        """Judge a manifest by every plugin's rules, in disk mode a job config by its own.
+
+        Raises ``request-busy`` and ``rules-unavailable``.
+        """
         large = len(text) > _LARGE
         if large and self._judging >= _JUDGED_AT_ONCE:
             problem = Problem("request-busy", f"{_JUDGED_AT_ONCE} large manifests are being judged already")
             raise ProblemError(problem, retry_after=1.0)
         self._judging += large
         try:
-            return await validate(self._parts.calls, text, syntax, urgent=False)
+            return await validate(self._parts.calls, text, syntax, mode=self._parts.mode, urgent=False)
         finally:
             self._judging -= large
 
     async def submit(self, text: bytes, syntax: str = "", idempotency_key: str = "", default_name: str = "") -> Receipt:
         """Validate, then hand it to the first plugin that puts it into the queue."""
-        if self._parts.mode != "manifest":
-            raise fail("manifest-unsupported", "this daemon works a queue of disks", remedy="Set mode: manifest.")
         validation = await self.validate(text, syntax)
         if not validation.valid:
             raise ManifestInvalidError(validation)
-        document = dict(validation.document)
-        if default_name and not validation.name:
+        document, name = dict(validation.document), validation.name or default_name
+        if validation.taken_for == JOB_CONFIG:  # which has no name of its own
+            name = name or _JOB_NAME
+        elif default_name and not validation.name:
             document["name"] = default_name
-        submission = Submission(text, document, validation.name or default_name)
+        submission = Submission(text, document, name)
         digest = hashlib.sha256(b"\0".join((text, default_name.encode("utf-8", "surrogatepass")))).hexdigest()
         receipt = await self._submissions.submit(submission, idempotency_key, digest)
         self._parts.intake.look_at(receipt.job_id)

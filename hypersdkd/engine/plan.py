@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -13,15 +13,13 @@ from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.names import NAME_MAX, job_id
 from hypersdkd.host.image_source import open_source
 from hypersdkd.host.output_directory import MAX_LEVELS
-from hypersdkd.model.guest import DiskSource, Guest, output_names
+from hypersdkd.model.guest import DiskSource, Guest, output_names, type_by_suffix
 from hypersdkd.model.job import stem
+from hypersdkd.model.job_config import fixes
 from hypersdkd.model.problem import Problem, ProblemError, fail
 
 #: Longest path with its NUL, in bytes, limits.h.
 _PATH_MAX: Final = 4096
-
-#: Source type of a dropped disk by its suffix; a suffix that is a source type stands for itself.
-_TYPE_BY_SUFFIX: Final[Mapping[str, str]] = {"img": "raw"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +59,8 @@ class Places:
 
 
 def dropped_disk(job: str, file: Path) -> Guest:
-    """The guest of a disk that was itself dropped: converted to qcow2, named after its file."""
-    suffix = file.suffix.lower().removeprefix(".")
-    return Guest(name=stem(job), disks=(DiskSource(_TYPE_BY_SUFFIX.get(suffix, suffix), str(file)),))
+    """The guest of a disk that was itself dropped: as by a job config that has only its ``input``."""
+    return Guest(name=stem(job), disks=(DiskSource(type_by_suffix(file.name), str(file)),), fix=fixes())
 
 
 def plan(job: str, guests: Sequence[Guest], places: Places, busy: Callable[[Path], bool]) -> list[PlannedGuest]:
@@ -184,6 +181,6 @@ def _real(path: Path) -> Path:
 
 
 def suffix_of(name: str) -> str:
-    """A file name's syntax for a manifest's reader: ``json``, ``yaml`` or empty."""
+    """A file name's syntax for a document's reader: ``json``, ``yaml``, or empty for what is no document."""
     suffix = PurePosixPath(name.lower()).suffix
     return "json" if suffix == ".json" else "yaml" if suffix in {".yaml", ".yml"} else ""

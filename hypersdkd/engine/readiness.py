@@ -13,7 +13,7 @@ from typing import Final
 from hypersdkd.host.files import has_writer, open_regular
 from hypersdkd.host.image_end import incomplete
 from hypersdkd.model.document import MAX_BYTES, JsonEnd, json_end
-from hypersdkd.model.job import MODE_SUFFIXES, PARTIAL_SUFFIXES, SIDECAR_SUFFIXES
+from hypersdkd.model.job import DOCUMENT_SUFFIXES, MODE_SUFFIXES, PARTIAL_SUFFIXES, SIDECAR_SUFFIXES
 
 #: A JSON text that ends too early may be a writer's pause between two openings: wait this many settle times.
 _PATIENCE: Final = 10
@@ -148,7 +148,7 @@ class Readiness:
         look = self._look(fd, path, before, clock)
         if look.whole is False:
             # A disk without its end is none; a document is broken then, which its job will say.
-            given_up = self.mode == "manifest" and (moved or steady >= self.settle_seconds * _PATIENCE)
+            given_up = _is_document(path) and (moved or steady >= self.settle_seconds * _PATIENCE)
             return "" if given_up else look.reason, look
         return "" if moved or look.whole else self._settling(steady), look
 
@@ -166,7 +166,7 @@ class Readiness:
         return Look(key, False, reason, clock, before.since, min(_AGAIN_LIMIT, 2 * before.pause))
 
     def _read(self, fd: int, path: Path, size: int) -> tuple[bool | None, str]:
-        if self.mode == "disk":
+        if not _is_document(path):
             reason = incomplete(path)
             return (False, reason) if reason else (None, "")
         if path.suffix.lower() != ".json" or size > MAX_BYTES:
@@ -178,6 +178,11 @@ class Readiness:
 
     def _settling(self, steady: float) -> str:
         return "" if steady >= self.settle_seconds else f"settling for {self.settle_seconds:g} s"
+
+
+def _is_document(path: Path) -> bool:
+    """Whether it is a manifest or a job config, by its name; of all else readiness takes only disks."""
+    return path.suffix.lower() in DOCUMENT_SUFFIXES
 
 
 def _wrong_kind(mode: int) -> str:

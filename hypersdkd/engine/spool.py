@@ -88,6 +88,7 @@ class Spool:
                     outcome="",
                     date="",
                     guests=0,
+                    taken_for="",
                 )
             )
         new = job_id(name, self.taken)

@@ -1,37 +1,49 @@
-"""A manifest as all plugins judge it together."""
+"""A document of the queue judged: a manifest by all plugins together, a job config by its own rules."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
 from hypersdkd.engine.hook_calls import HookCalls
+from hypersdkd.model.job_config import read_job_config
 from hypersdkd.model.problem import Problem, ProblemError
-from hypersdkd.model.replies import Validation
+from hypersdkd.model.replies import JOB_CONFIG, Validation
 
 #: Seconds after which rules that gave no answer are asked again.
 _RETRY: Final = 5.0
 
 
-async def validate(calls: HookCalls, text: bytes, syntax: str, *, urgent: bool = True) -> Validation:
-    """Ask every plugin; problems and warnings add up, the guests are those of the first that has any.
+async def validate(
+    calls: HookCalls, text: bytes, syntax: str, *, mode: str = "manifest", urgent: bool = True
+) -> Validation:
+    """Judge a document as ``mode`` takes it: disk mode takes what is no manifest for a job config.
 
-    ``urgent``: a job waits for it, before whom nobody who only asks is served. Raises ``rules-unavailable``, with
-    ``retry_after``, when no plugin said what is to be run: that is no judgement of the manifest.
+    A manifest is judged by every plugin; problems and warnings add up, the guests are those of the first that has
+    any. ``urgent``: a job waits for it, before whom nobody who only asks is served. Raises ``rules-unavailable``,
+    with ``retry_after``, when no plugin said what is to be run: that is no judgement of the manifest.
     """
+    judged = await asyncio.to_thread(read_job_config, text, syntax) if mode == "disk" else None
+    if judged is None:
+        judged = await _by_plugins(calls, text, syntax, urgent=urgent)
+    return replace(judged, warnings=(*judged.warnings, *_unreadable(judged, calls.readable_types)))
+
+
+async def _by_plugins(calls: HookCalls, text: bytes, syntax: str, *, urgent: bool) -> Validation:
     answers = await calls.each("hypersdkd_validate_manifest", urgent=urgent, text=text, syntax=syntax)
     judgements = [answer for _record, answer in answers if isinstance(answer, Validation)]
     if not any(answer.problems or answer.guests for answer in judgements):
         raise ProblemError(Problem("rules-unavailable", "no plugin judged the manifest"), retry_after=_RETRY)
-    merged = merge(judgements)
-    return replace(merged, warnings=(*merged.warnings, *_unreadable(merged, calls.readable_types)))
+    return merge(judgements)
 
 
 def _unreadable(validation: Validation, readable: frozenset[str]) -> Iterator[Problem]:
     """A warning for each source type that is well known and that no loaded plugin reads."""
+    rows, place = ("jobs", "input") if validation.taken_for == JOB_CONFIG else ("vms", "pipeline.load")
     where = {
-        disk.source_type: f"vms[{number}].pipeline.load" if validation.batch else "pipeline.load"
+        disk.source_type: f"{rows}[{number}].{place}" if validation.batch else place
         for number, guest in reversed(list(enumerate(validation.guests)))
         for disk in guest.disks
     }
@@ -57,4 +69,5 @@ def merge(answers: Sequence[Validation]) -> Validation:
         guests=lead.guests,
         document=lead.document,
         parsed=all(answer.parsed for answer in answers),
+        taken_for=lead.taken_for,
     )

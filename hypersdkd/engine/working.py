@@ -131,7 +131,7 @@ def _crew(config: LoadedConfig, layout: QueueLayout, stack: AsyncExitStack) -> C
         max_attempts=workflow.max_attempts,
         plugin_directories=tuple(map(str, settings.plugins.dirs)),
         worker_plugins=tuple(plugins.for_workers),
-        validate=lambda text, syntax: validate(calls, text, syntax),
+        validate=lambda text, syntax: validate(calls, text, syntax, mode=mode),
         on_claimed=announcer.claimed,
         on_started=announcer.started,
         on_event=announcer.event,

@@ -43,7 +43,7 @@ DOCUMENT_SUFFIXES: Final = (".json", ".yaml", ".yml")
 #: What a queue of each mode takes.
 MODE_SUFFIXES: Final[Mapping[str, frozenset[str]]] = {
     "manifest": frozenset(DOCUMENT_SUFFIXES),
-    "disk": frozenset(DISK_SUFFIXES),
+    "disk": frozenset((*DISK_SUFFIXES, *DOCUMENT_SUFFIXES)),
 }
 
 

@@ -31,7 +31,7 @@ _NAME_MAX: Final = 255
 _MAX_PROBLEMS: Final = 20_000
 
 
-class JobConfig(Section):
+class Conversion(Section):
     """One conversion. ``flatten`` is accepted and changes nothing: an output never depends on another file.
 
     What is absent is as in hyper2kvm: qcow2, not compressed, and all fixes.
@@ -66,7 +66,7 @@ class JobConfig(Section):
         )
 
 
-class SingleJobConfig(JobConfig):
+class SingleJobConfig(Conversion):
     """A job config of one conversion. ``jobs`` is a known key, which makes it one of many."""
 
     jobs: None = None
@@ -75,7 +75,7 @@ class SingleJobConfig(JobConfig):
 class BatchJobConfig(Section):
     """A job config of many conversions, each with all its own keys: none is inherited."""
 
-    jobs: Annotated[list[JobConfig], Field(min_length=1, max_length=MAX_GUESTS)]
+    jobs: Annotated[list[Conversion], Field(min_length=1, max_length=MAX_GUESTS)]
 
 
 def fixes(
@@ -114,6 +114,13 @@ def read_job_config(text: bytes, syntax: str = "") -> Validation | None:
     return _batch(document) if batch else _single(document)
 
 
+def read_document(text: bytes, syntax: str = "") -> Validation:
+    """Judge a document for a queue of unknown mode: a job config where its keys show one, else a manifest."""
+    judged = read_job_config(text, syntax)
+    evident = judged is not None and shown_kind(judged.document) == JOB_CONFIG
+    return judged if judged is not None and evident else read_manifest(text, syntax)
+
+
 def numbered(guests: Sequence[Guest], stem: str) -> tuple[Guest, ...]:
     """The guests of a list of jobs with the names that hyper2kvm gives them: STEM_job1, STEM_job2 and so on."""
     return tuple(replace(guest, name=f"{stem}_job{number}") for number, guest in enumerate(guests, start=1))
@@ -145,7 +152,7 @@ def sibling(path: str) -> str:
     return parts[0] if len(parts[0].encode("utf-8", "surrogatepass")) <= _NAME_MAX else ""
 
 
-def job_config_schema(reference: str = "#/$defs/{model}") -> dict[str, object]:
+def json_schema(reference: str = "#/$defs/{model}") -> dict[str, object]:
     """JSON Schema (2020-12) of job configs; ``reference`` is how its definitions, in ``$defs``, are referred to."""
     models = (SingleJobConfig, BatchJobConfig)
     references, definitions = models_json_schema([(model, "validation") for model in models], ref_template=reference)
@@ -178,7 +185,7 @@ def _batch(document: Document) -> Validation:
     if len(rows) > MAX_GUESTS:
         message = f"The list holds {len(rows)} jobs; {MAX_GUESTS} are allowed"
         return _judged(document, (Problem("manifest-too-many-guests", message, path="jobs"),), document.warnings, ())
-    beside = [key for key in value if key in JobConfig.model_fields]
+    beside = [key for key in value if key in Conversion.model_fields]
     known = {key: member for key, member in value.items() if key not in beside}
     warnings = (*document.warnings, *map(_not_inherited, beside), *unknown_keys(BatchJobConfig, known))
     problems: list[Problem] = []
@@ -191,7 +198,7 @@ def _batch(document: Document) -> Validation:
             problems.append(Problem("manifest-value", f"From {path} on the jobs were not looked at", path=path))
             break
         try:
-            guests.append(JobConfig.model_validate(row).guest())
+            guests.append(Conversion.model_validate(row).guest())
         except ValidationError as error:
             problems.extend(problems_of(error, path))
     return _judged(document, tuple(problems), warnings, guests)

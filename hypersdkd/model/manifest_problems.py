@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from hypersdkd.model.guest import Guest
 from hypersdkd.model.manifest_fields import VERSION, closest
 from hypersdkd.model.problem import Problem
+from hypersdkd.model.replies import MANIFEST
 from hypersdkd.model.wording import below, kind, shown
 
 #: Keys for which the Go API calls a wrong type what it calls an absence.
@@ -39,13 +40,16 @@ _EXPECTED: Final = {
 }
 
 
-def submit_phrase(problem: Problem) -> str:
-    """The text with which the Go API's submit answers 400 for ``problem``, without its newline."""
+def submit_phrase(problem: Problem, taken_for: str = MANIFEST) -> str:
+    """The text with which the Go API's submit answers 400 for ``problem``, without its newline.
+
+    The Go API knows no job configs; theirs is like it.
+    """
     if problem.code == "document-too-large":
         return f"Failed to read request: {problem.message}"
     if problem.code.startswith("document-"):
         return f"Invalid JSON: {problem.message}"
-    return f"Invalid manifest: {_SUBMIT_PHRASES.get(problem.message, problem.message)}"
+    return f"Invalid {taken_for.replace('-', ' ')}: {_SUBMIT_PHRASES.get(problem.message, problem.message)}"
 
 
 def problems_of(error: ValidationError, path: str = "") -> tuple[Problem, ...]:

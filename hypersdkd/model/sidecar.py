@@ -17,7 +17,11 @@ _TEXT_LIMIT: Final = 65536
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """All that a record is made of. ``guests`` are ``GuestFold.report()``s; ``ended_at`` is RFC 3339 UTC."""
+    """All that a record is made of. ``guests`` are ``GuestFold.report()``s; ``ended_at`` is RFC 3339 UTC.
+
+    ``taken_for`` is what the job's file was taken for: ``disk``, ``manifest`` or ``job-config``; empty for one
+    that ended before it was read.
+    """
 
     id: str
     original_name: str
@@ -31,6 +35,7 @@ class Ending:
     problems: Sequence[Problem] = ()
     warnings: Sequence[Problem] = ()
     log_tail: Sequence[str] = ()
+    taken_for: str = ""
 
     def record(self) -> dict[str, object]:
         """The record that fits the outcome and the mode."""
@@ -58,6 +63,7 @@ class Ending:
             "claimed_at": self.claimed_at,
             "attempts": max((_number(guest.get("attempts")) for guest in self.guests), default=0),
             "runs": self.runs,
+            "taken_for": self.taken_for,
         }
 
     def _work(self) -> dict[str, object]:

@@ -51,12 +51,12 @@ class Workflow(Protocol):
         """The report (or error sidecar) of an ended job, or the fold so far of a running one."""
 
     async def validate(self, text: bytes, syntax: str = "") -> Validation:
-        """Judge a manifest by every plugin's rules."""
+        """Judge a manifest by every plugin's rules; a daemon in disk mode judges job configs as well."""
 
     async def submit(self, text: bytes, syntax: str = "", idempotency_key: str = "", default_name: str = "") -> Receipt:
         """Validate and put into the queue. ``ManifestInvalidError`` carries the validation.
 
-        ``default_name`` becomes the manifest's ``name`` where it has none.
+        ``default_name`` becomes the manifest's ``name`` where it has none, and a job config's file is called so.
         """
 
     async def generate(self, source_path: str, output_format: str, compress: bool) -> Mapping[str, object]:

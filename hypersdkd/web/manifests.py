@@ -1,12 +1,13 @@
-"""Endpoints of manifests. The phrases of validate and submit are those of the Go API."""
+"""Endpoints of manifests and job configs. The phrases of validate and submit are those of the Go API."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aiohttp import web
 
+from hypersdkd.model import job_config
 from hypersdkd.model.manifest import json_schema, submit_phrase
 from hypersdkd.model.problem import Problem, ProblemError
 from hypersdkd.model.replies import ManifestInvalidError
@@ -35,6 +36,7 @@ async def validate_manifest(workflow: Workflow, request: web.Request) -> web.Res
             "errors": [problem.message for problem in validation.problems],
             "problems": [problem.as_dict() for problem in validation.problems],
             "warnings": [warning.as_dict() for warning in validation.warnings],
+            "taken_for": validation.taken_for,
         }
     )
 
@@ -50,7 +52,9 @@ async def submit_manifest(workflow: Workflow, request: web.Request) -> web.Respo
     try:
         receipt = await workflow.submit(body, idempotency_key=key, default_name=request.query.get("name", ""))
     except ManifestInvalidError as error:
-        return _refusal(submit_phrase(error.problem), error.validation.problems)
+        taken_for = error.validation.taken_for
+        more = {"taken_for": taken_for} if error.validation.parsed else {}
+        return _refusal(submit_phrase(error.problem, taken_for), error.validation.problems, more)
     except ProblemError as error:
         return retry_later(_refusal(NOT_SUBMITTED + error.problem.message, (error.problem,)), error)
     return json_reply({"success": True, "manifest_path": receipt.manifest_path, "job_id": receipt.job_id})
@@ -67,7 +71,13 @@ async def manifest_schema(workflow: Workflow, request: web.Request) -> web.Respo
     return json_reply(json_schema())
 
 
-def _refusal(detail: str, problems: Sequence[Problem]) -> web.Response:
-    """An error in the shape that clients of either endpoint read."""
-    extra = {"valid": False, "success": False, "errors": [problem.message for problem in problems]}
+async def schema_of_job_configs(workflow: Workflow, request: web.Request) -> web.Response:
+    """The JSON Schema of job configs."""
+    return json_reply(job_config.json_schema())
+
+
+def _refusal(detail: str, problems: Sequence[Problem], more: Mapping[str, object] | None = None) -> web.Response:
+    """An error in the shape that clients of either endpoint read, and ``more`` fields."""
+    errors = [problem.message for problem in problems]
+    extra = {"valid": False, "success": False, "errors": errors, **(more or {})}
     return problem_reply(problems[0], detail=detail, problems=problems, extra=extra)

@@ -9,26 +9,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from hypersdkd.model import job_config
 from hypersdkd.model.guest import OUTPUT_FORMATS
 from hypersdkd.model.job import JobState
 from hypersdkd.model.manifest import json_schema
+from hypersdkd.model.replies import JOB_CONFIG, MANIFEST
 
 Schema = dict[str, object]
 
 #: Where schemas lie in an OpenAPI document.
 COMPONENTS: Final = "#/components/schemas/"
 
-#: The schema of a manifest, which comes from the models that read it.
-MANIFEST: Final = "Manifest"
-
 
 def components() -> dict[str, Schema]:
-    """Every schema by its name, those of manifests included."""
-    manifest = json_schema(COMPONENTS + "{model}")
-    definitions = manifest.pop("$defs")
-    assert isinstance(definitions, dict)
-    del manifest["$schema"]
-    return {**_SCHEMAS, MANIFEST: manifest, **definitions}
+    """Every schema by its name, those of manifests and job configs included, which come from their models."""
+    schemas = dict(_SCHEMAS)
+    for name, schema in (
+        ("Manifest", json_schema(COMPONENTS + "{model}")),
+        ("JobConfig", job_config.json_schema(COMPONENTS + "{model}")),
+    ):
+        definitions = schema.pop("$defs")
+        assert isinstance(definitions, dict)
+        del schema["$schema"]
+        schemas.update({**definitions, name: schema})
+    return schemas
 
 
 def _text(meaning: str = "", **more: object) -> Schema:
@@ -60,6 +64,8 @@ def _object(properties: Mapping[str, Schema], *optional: str) -> Schema:
 _BOOLEAN: Final[Schema] = {"type": "boolean"}
 _TIME: Final = _text(format="date-time")
 _STATE: Final = _text(enum=[state.value for state in JobState])
+
+_TAKEN_FOR: Final = _text("What the document was taken for", enum=[MANIFEST, JOB_CONFIG])
 
 _PROBLEM: Final = _object(
     {
@@ -127,7 +133,11 @@ _SCHEMAS: Final[Mapping[str, Schema]] = {
     "Object": {"type": "object"},
     "Problem": _PROBLEM,
     "Error": _object(_ERROR),
-    "ManifestError": _object({**_ERROR, "valid": _BOOLEAN, "success": _BOOLEAN, "errors": _list(_text())}),
+    "ManifestError": _object(
+        {**_ERROR, "valid": _BOOLEAN, "success": _BOOLEAN, "errors": _list(_text()), "taken_for": _TAKEN_FOR},
+        "taken_for",
+    ),
+    "Document": {"anyOf": [_ref("Manifest"), _ref("JobConfig")]},
     "Status": _object(_STATUS, *list(_STATUS)[8:]),  # the rest is the status plugin's
     "Plugin": _object(
         {
@@ -182,6 +192,7 @@ _SCHEMAS: Final[Mapping[str, Schema]] = {
             "errors": _list(_text()),
             "problems": _list(_ref("Problem")),
             "warnings": _list(_ref("Problem")),
+            "taken_for": _TAKEN_FOR,
         }
     ),
     "Receipt": _object({"success": _BOOLEAN, "manifest_path": _text(), "job_id": _text()}),

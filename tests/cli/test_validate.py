@@ -102,3 +102,27 @@ def test_hostile_text_is_shown_harmless_and_short(run: Run) -> None:
         assert "\x1b" not in text
         assert "\u202e" not in text
         assert max(map(len, text.splitlines())) < 5000
+
+
+def test_a_job_config_is_called_one_without_a_daemon(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYPERSDKD_URL", "http://127.0.0.1:9")
+    Path("job.yaml").write_text("input: web01.vmdk\nfstab_mode: noop\nfix_grub: false\n")
+    result = run("manifest", "validate", "job.yaml")
+    assert result.status == 0
+    for words in ("Job Config Summary", "web01.vmdk", "qcow2", "Job config is valid!"):
+        assert words in result.out + result.err
+    Path("jobs.yaml").write_text("jobs:\n  - input: a.vmdk\n  - input: b.iso\n    compres: true\n")
+    result = run("manifest", "validate", "jobs.yaml")
+    assert result.status == 1
+    lines = result.out.splitlines()
+    assert any(line.startswith("  jobs.yaml:3:5: jobs[1].input") for line in lines)
+    assert any(line.startswith("  jobs.yaml:4:5: warning: jobs[1].compres") and "compress" in line for line in lines)
+    assert "Job config validation failed: jobs.yaml" in result.err
+    assert json.loads(run("manifest", "validate", "jobs.yaml", "--json").out)["taken_for"] == "job-config"
+
+
+def test_a_list_of_jobs_is_shown_as_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYPERSDKD_URL", "http://127.0.0.1:9")
+    Path("jobs.json").write_text(json.dumps({"jobs": [{"input": f"{number}.raw"} for number in range(60)]}))
+    out = run("manifest", "validate", "jobs.json").out
+    assert "Batch (60 disks)" in out and "1. Input: 0.raw; Output Format: qcow2" in out and "and 10 more" in out

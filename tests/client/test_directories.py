@@ -92,7 +92,11 @@ def test_a_queue_that_is_not_there(tmp_path):
 
 @pytest.mark.parametrize(
     ("mode", "names"),
-    [("manifest", ["a.json", "b.json"]), ("disk", ["disk.vmdk"]), ("", ["a.json", "b.json", "disk.vmdk"])],
+    [
+        ("manifest", ["a.json", "b.json"]),
+        ("disk", ["a.json", "b.json", "disk.vmdk"]),
+        ("", ["a.json", "b.json", "disk.vmdk"]),
+    ],
 )
 def test_the_mode_decides_what_is_counted(queue, mode, names):
     found = OfflineQueue(queue.base, mode)

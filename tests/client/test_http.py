@@ -36,6 +36,7 @@ CALLS = {
     "submit_manifest": lambda daemon: daemon.submit_manifest(b"{}", "key"),
     "generate_manifest": lambda daemon: daemon.generate_manifest("/srv/a.vmdk", "raw", compress=False),
     "manifest_schema": lambda daemon: daemon.manifest_schema(),
+    "schema_of_job_configs": lambda daemon: daemon.job_config_schema(),
     "openapi": lambda daemon: daemon.openapi(),
     "queue": lambda daemon: daemon.queue(),
     "pause": lambda daemon: daemon.pause(),

@@ -223,6 +223,62 @@ async def test_a_disk_is_worked_without_a_manifest(base: Path) -> None:
         assert (record["status"], record["job_id"]) == ("success", "web01")
         order = json.loads((bench.executor.runs[0].directory / "guest.json").read_text())
         assert order["guest"]["disks"][0]["source_type"] == "raw"
+        assert record["taken_for"] == "disk"
+
+
+async def test_a_job_config_is_a_guest_named_after_its_file(base: Path) -> None:
+    async with workbench(base, mode="disk") as bench:
+        bench.drop("web02.yaml", f"input: {disk(base)}\noutput_format: vdi\ncompress: true\n".encode())
+        record = await bench.ended("web02.yaml")
+        assert (record["status"], record["job_id"], record["taken_for"]) == ("success", "web02", "job-config")
+        guest = json.loads((bench.executor.runs[0].directory / "guest.json").read_text())["guest"]
+        assert (guest["name"], guest["output_format"], guest["compress"]) == ("web02", "vdi", True)
+        assert guest["outputs"] == [str(base / "output" / "web02.vdi")]
+        assert guest["fix"]["fstab"] == {"enabled": True, "mode": "stabilize-all"}
+
+
+async def test_each_of_a_list_of_jobs_fares_for_itself(base: Path) -> None:
+    jobs = [{"input": str(disk(base))}, {"input": str(base.parent / "missing.raw")}, {"input": str(disk(base))}]
+    async with workbench(base, mode="disk") as bench:
+        bench.drop("friday.json", json.dumps({"jobs": jobs}).encode())
+        record = await bench.ended("friday.json")
+        assert (record["status"], record["code"], record["job_id"]) == ("failed", "batch-failed", "friday")
+        assert (record["vm"], record["path"]) == ("friday_job2", "")
+        assert sorted(run.vm for run in bench.executor.runs) == ["friday_job1", "friday_job3"]
+        bench.drop("one.json", json.dumps({"jobs": jobs[:1]}).encode())
+        assert (await bench.ended("one.json"))["status"] == "success"
+        assert bench.executor.runs[-1].vm == "one_job1"
+
+
+async def test_disk_mode_says_what_it_took_a_document_for(base: Path) -> None:
+    async with workbench(base, mode="disk") as bench:
+        for name, content, taken_for, error in [
+            ("a.json", b'{"output_format": "raw"}', "job-config", "a.json, taken for a job config: input is required"),
+            ("b.json", b'{"pipeline": {}}', "manifest", "b.json, taken for a manifest: version is required"),
+            ("c.json", b'{"jobs": []}', "job-config", "c.json, taken for a job config: jobs is empty"),
+            ("d.json", b"{bad", "job-config", "d.json: Expecting property name"),
+        ]:
+            bench.drop(name, content)
+            record = await bench.ended(name)
+            assert (record["status"], record["taken_for"]) == ("failed", taken_for)
+            assert str(record["error"]).startswith(error)
+        bench.drop("e.json", manifest(disk(base)))
+        record = await bench.ended("e.json")
+        assert (record["status"], record["taken_for"]) == ("success", "manifest")
+
+
+async def test_what_a_plan_finds_wrong_has_a_place_in_manifests_only(base: Path) -> None:
+    async with workbench(base, mode="disk") as bench:
+        source = str(disk(base))
+        (base / "output").mkdir(exist_ok=True)
+        for name, content, path in (
+            ("a.json", json.dumps({"input": source}).encode(), ""),
+            ("b.json", manifest(source), "pipeline.convert.output_path"),
+        ):
+            (base / "output" / f"{name[0]}.qcow2").touch()
+            bench.drop(name, content)
+            record = await bench.ended(name)
+            assert (record["code"], record["path"]) == ("output-exists", path)
 
 
 async def test_a_job_file_that_was_taken_away_fails(base: Path) -> None:

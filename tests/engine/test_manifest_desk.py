@@ -75,7 +75,29 @@ async def test_no_more_than_four_large_manifests_are_judged_at_once(base: Path) 
         assert (await bench.service.validate(large)).parsed
 
 
-async def test_a_queue_of_disks_takes_no_manifest(base: Path) -> None:
-    async with workbench(base, mode="disk", run=False) as bench:
-        with raises_problem("manifest-unsupported"):
-            await bench.service.submit(manifest(disk(base)))
+async def test_a_queue_of_disks_takes_manifests_and_job_configs(base: Path) -> None:
+    async with workbench(base, mode="disk") as bench:
+        named = {**json.loads(manifest(disk(base), output_path="m")), "name": "web01"}
+        config = json.dumps({"input": str(disk(base)), "output_format": "raw"}).encode()
+        submitted = [
+            await bench.service.submit(json.dumps(named).encode()),
+            await bench.service.submit(config),
+            await bench.service.submit(config.replace(b'"raw"', b'"vdi"'), default_name="friday"),
+        ]
+        assert [receipt.job_id.partition("-")[0] for receipt in submitted] == ["web01", "job", "friday"]
+        records = [await bench.ended(receipt.job_id) for receipt in submitted]
+        assert [(record["status"], record["taken_for"]) for record in records] == [
+            ("success", "manifest"),
+            ("success", "job-config"),
+            ("success", "job-config"),
+        ]
+        assert records[2]["warnings"] == []  # the name did not get into it
+        with pytest.raises(ManifestInvalidError) as raised:
+            await bench.service.submit(b'{"jobs": []}')
+        assert raised.value.validation.taken_for == "job-config"
+
+
+async def test_a_queue_of_manifests_takes_no_job_config(base: Path) -> None:
+    async with workbench(base, run=False) as bench:
+        validation = await bench.service.validate(b'{"input": "a.raw"}')
+        assert (validation.taken_for, validation.valid) == ("manifest", False)

@@ -221,6 +221,21 @@ def test_a_disk_waits_for_its_own_end(tmp_path: Path, form: str) -> None:
     assert verdict(judge(tmp_path, path.name, mode="disk")) == ("waiting", f"{path.name} is empty")
 
 
+def test_a_document_of_disk_mode_is_judged_as_in_manifest_mode(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text('{"input": "a.vmdk"')
+    kind, why = verdict(judge(tmp_path, "job.json", mode="disk"))
+    assert (kind, why) == ("waiting", "its JSON is not complete yet")
+    assert verdict(judge(tmp_path, "job.json", moved=True, mode="disk")) == ("ready", "")
+    (tmp_path / "job.json").write_text('{"input": "a.vmdk"}')
+    assert verdict(judge(tmp_path, "job.json", mode="disk")) == ("ready", "")
+    (tmp_path / "job.YML").touch()
+    first = judge(tmp_path, "job.YML", clock=10.0, mode="disk")
+    assert verdict(first) == ("waiting", "settling for 2 s")
+    assert verdict(judge(tmp_path, "job.YML", first, clock=12.0, mode="disk")) == ("ready", "")
+    (tmp_path / "web.vmdk.meta.json").write_text("{}")
+    assert verdict(judge(tmp_path, "web.vmdk.meta.json", mode="disk")) == ("ignored", "a sidecar, by its name")
+
+
 def test_a_raw_disk_settles(tmp_path: Path) -> None:
     path = make(tmp_path / "a.img", form="raw")
     first = judge(tmp_path, path.name, clock=10.0, mode="disk")

@@ -54,6 +54,25 @@ async def test_one_rule_that_refuses_is_a_judgement() -> None:
     assert answers.urgent == [False]
 
 
+async def test_disk_mode_takes_for_a_job_config_what_is_no_manifest() -> None:
+    refusal = Validation(problems=(Problem("manifest-rejected", "no"),))
+    text = b'{"input": "a.raw", "name": "x"}'
+    judged = await validate(Answers(refusal), text, "", mode="disk")  # type: ignore[arg-type]
+    assert (judged.taken_for, judged.valid, len(judged.guests)) == ("job-config", True, 1)
+    assert [warning.path for warning in judged.warnings] == ["name"]
+    assert await validate(Answers(refusal), text, "") == refusal  # type: ignore[arg-type]
+    assert await validate(Answers(refusal), b'{"vms": []}', "", mode="disk") == refusal  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [(b'{"input": "a.vhd"}', "input"), (b'{"jobs": [{"input": "a.raw"}, {"input": "a.vhd"}]}', "jobs[1].input")],
+)
+async def test_a_job_config_is_warned_of_types_that_no_loader_reads(text: bytes, path: str) -> None:
+    (warning,) = (await validate(Answers(), text, "", mode="disk")).warnings  # type: ignore[arg-type]
+    assert (warning.code, warning.path) == ("source-type-unknown", path)
+
+
 async def test_a_type_that_no_loader_reads_is_told_before_the_job_fails_of_it() -> None:
     guests = tuple(Guest(name, (DiskSource(kind, "/a"),)) for name, kind in (("a", "raw"), ("b", "vhd"), ("c", "vhd")))
     answer = await validate(Answers(Validation(guests=guests, batch=True)), b"", "")  # type: ignore[arg-type]

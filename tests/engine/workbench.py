@@ -62,7 +62,7 @@ class Workbench:
             max_attempts=2,
             plugin_directories=(),
             worker_plugins=tuple(self.plugins.for_workers),
-            validate=lambda text, syntax: validate(self.calls, text, syntax),
+            validate=lambda text, syntax: validate(self.calls, text, syntax, mode=mode),
             on_claimed=self.announcer.claimed,
             on_started=self.announcer.started,
             on_event=self._saw,

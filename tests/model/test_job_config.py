@@ -13,7 +13,7 @@ from hypersdkd.model.guest import DiskSource
 from hypersdkd.model.job_config import (
     fixes,
     job_config_inputs,
-    job_config_schema,
+    json_schema,
     numbered,
     read_job_config,
     shown_kind,
@@ -236,7 +236,7 @@ def test_no_document_breaks_it(document: object) -> None:
     ],
 )
 def test_the_schema_says_the_same(document: object) -> None:
-    schema = job_config_schema()
+    schema = json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     assert jsonschema.Draft202012Validator(schema).is_valid(document) == read(document).valid
 

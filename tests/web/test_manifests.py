@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 
 import jsonschema
 import pytest
@@ -24,7 +25,8 @@ async def test_a_valid_manifest(url, workflow):
     workflow.validation = Validation(warnings=(warning,))
     reply = await ask(url, "POST", VALIDATE, b"{}")
     assert reply.status == 200
-    assert reply.json == {"valid": True, "errors": [], "problems": [], "warnings": [warning.as_dict()]}
+    judged = {"valid": True, "errors": [], "problems": [], "warnings": [warning.as_dict()]}
+    assert reply.json == {**judged, "taken_for": "manifest"}
     reply = await ask(url, "POST", SUBMIT, b"{}")
     assert reply.status == 200
     assert reply.json == {"success": True, "manifest_path": "/q/to_be_processed/web01.json", "job_id": "web01.json"}
@@ -41,6 +43,14 @@ async def test_an_invalid_manifest(url, workflow):
     assert (reply.json["success"], reply.json["valid"]) == (False, False)
     assert reply.json["errors"] == ["version is required", "pipeline is required"]
     assert len(reply.json["problems"]) == 2
+
+
+async def test_a_job_config_is_called_one(url, workflow):
+    workflow.validation = replace(invalid("input is required"), taken_for="job-config")
+    assert (await ask(url, "POST", VALIDATE, b"{}")).json["taken_for"] == "job-config"
+    reply = await ask(url, "POST", SUBMIT, b"{}")
+    assert (reply.status, reply.json["detail"]) == (400, "Invalid job config: input is required")
+    assert reply.json["taken_for"] == "job-config"
 
 
 @pytest.mark.parametrize("path", [VALIDATE, SUBMIT])
@@ -117,6 +127,13 @@ async def test_what_the_real_daemon_generates_it_takes(tmp_path):
         assert (await ask(address, "POST", SUBMIT, manifest.body)).json["job_id"].startswith("a-")
         reply = await ask(address, "POST", GENERATE, b'{"source_path": "/etc/passwd"}')
         assert (reply.status, reply.json["code"]) == (400, "source-outside")
+
+
+async def test_the_schema_of_job_configs(url):
+    schema = (await ask(url, "GET", "/api/workflow/job-config/schema")).json
+    validator = jsonschema.Draft202012Validator(schema)
+    assert validator.is_valid({"jobs": [{"input": "a.raw"}]})
+    assert not validator.is_valid({"jobs": [{"input": "a.raw", "compress": "yes"}]})
 
 
 async def test_the_schema_tells_good_from_bad(url):
