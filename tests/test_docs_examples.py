@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from hypersdkd.model.job_config import read_job_config
 from hypersdkd.model.manifest import read_manifest
 from tests.images import MIB, make, qemu_img, raw_disk
-from tests.system.daemon_process import DaemonProcess, until
-from tests.system.jobs import Outcome, entries, outcome
+from tests.system.daemon_process import DaemonProcess
+from tests.system.jobs import Outcome, outcome
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 FILES = sorted(str(path.relative_to(EXAMPLES)) for path in EXAMPLES.glob("*/*"))
@@ -125,6 +126,13 @@ def test_it_is_valid(name: str) -> None:
     assert all(guest.name for guest in validation.guests)
 
 
+@pytest.mark.parametrize("name", JOB_CONFIGS)
+def test_a_job_config_is_valid(name: str) -> None:
+    validation = read_job_config(text(name).encode(), name.rpartition(".")[2])
+    assert validation is not None
+    assert (validation.problems, validation.warnings) == ((), ())
+
+
 # -- dropped ------------------------------------------------------------------------------------------
 
 
@@ -163,11 +171,16 @@ def test_it_ends_as_it_should(outcomes: dict[str, Outcome], name: str) -> None:
 
 
 @pytest.mark.system
-def test_a_job_config_is_taken_or_shown_as_ignored(exports: Path, tmp_path: Path) -> None:
-    """Until disk mode takes them: none is lost, and none fails."""
+def test_job_configs_are_converted_in_disk_mode(exports: Path, tmp_path: Path) -> None:
     dropped = {name: name.replace("/", "-") for name in JOB_CONFIGS}
     with DaemonProcess(tmp_path, mode="disk", source_dirs=[str(exports)]) as daemon:
         for name, job in dropped.items():
             daemon.drop(job, text(name, exports).encode())
-        until(lambda: set(dropped.values()) <= {*entries(daemon, "ignored"), *daemon.ended()}, daemon.base)
-        assert daemon.ended("failed") == {}
+        for name, job in dropped.items():
+            ended = outcome(daemon, job)
+            assert (ended.kind, ended.record["taken_for"]) == ("processed", "job-config"), ended.record
+            validation = read_job_config(text(name).encode(), name.rpartition(".")[2])
+            assert validation is not None
+            outputs = ended.record["artifacts"]["outputs"]
+            found = [json.loads(qemu_img("info", "--output=json", path).stdout)["format"] for path in outputs]
+            assert found == [guest.output_format for guest in validation.guests]
