@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Final
@@ -33,6 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     with contextlib.suppress(PermissionError):  # refused where it leads a group already: then it is one
         os.setsid()
     os.environ[MARKER] = str(directory)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a disk may be thousands of files, each opened twice
     lock = try_lock(directory / LOCK)
     if lock is None:
         sys.stderr.write(f"{directory}: another worker holds this guest\n")

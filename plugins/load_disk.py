@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from hypersdkd.host import second_opinion
+from hypersdkd.host import second_opinion, vmdk_disk
 from hypersdkd.host.image_file import ImageFacts, ImageFile
 from hypersdkd.host.image_header import judge
 from hypersdkd.host.open_source import OpenSource
@@ -24,7 +24,7 @@ _JUDGE_SECONDS: Final = 300.0
 
 @hookimpl
 def hypersdkd_loaders() -> Sequence[Loader]:
-    """Images that are one self-contained file."""
+    """Disk images: each a file, or a VMDK of several."""
     return (Loader(SOURCE_TYPES, load),)
 
 
@@ -35,10 +35,7 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
         if source.size is not None and source.size != image.size:
             message = f"{image.name} has {image.size} bytes; the manifest says {source.size}"
             raise fail("source-changed", message, remedy="Copy the file again, or correct the manifest's bytes.")
-        facts = judge(image, source.source_type, trusted=source.trusted)
-        graph = ImageNode(facts.format, FileNode(0))
-        if facts.format != "raw":
-            second_opinion.confirm(image, facts.format)
+        facts, graph = _judge(opened, source)
         opened.compare_with_qemu(graph, facts)
         digests = opened.checksums(context.progress) if source.checksum or context.guest.checksums else ()
         if source.checksum:
@@ -48,6 +45,16 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
         context.log(f"nobody can be kept from writing to {name}; a change is only noticed by its times")
     _tell(context, source, facts, disk, digests)
     return disk
+
+
+def _judge(opened: OpenSource, source: DiskSource) -> tuple[ImageFacts, ImageNode]:
+    if source.source_type == "vmdk":
+        return vmdk_disk.read_disk(opened)
+    image = opened.images[0]
+    facts = judge(image, source.source_type, trusted=source.trusted)
+    if facts.format != "raw":
+        second_opinion.confirm(image, facts.format)
+    return facts, ImageNode(facts.format, FileNode(0))
 
 
 def _require(context: StepContext, image: ImageFile, promised: str, found: str) -> None:

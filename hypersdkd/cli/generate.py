@@ -13,7 +13,9 @@ from hypersdkd.cli.summary import show_summary
 from hypersdkd.cli.terminal import Terminal
 from hypersdkd.host.image_file import opened
 from hypersdkd.host.image_header import judge
+from hypersdkd.host.open_source import OpenSource
 from hypersdkd.host.source_type import type_by_content, type_by_name
+from hypersdkd.host.vmdk_disk import read_disk
 from hypersdkd.model.manifest_draft import ManifestDraft, name_from
 from hypersdkd.model.problem import CODES, ProblemError, fail
 
@@ -83,8 +85,13 @@ def _warn_if_refused(source: str, source_type: str, terminal: Terminal) -> None:
         terminal.note("WARNING", f"{refused}: {unread}; remedy: {CODES['source-type-unknown'].remedy}")
         return
     try:
-        with opened(Path(source).resolve(), seconds=_JUDGE_SECONDS) as image:
-            judge(image, source_type)
+        path = Path(source).resolve()
+        with OpenSource([path.parent], seconds=_JUDGE_SECONDS) as files:
+            image = files.open(str(path))
+            if source_type == "vmdk":
+                read_disk(files)
+            else:
+                judge(image, source_type)
     except ProblemError as error:
         terminal.note("WARNING", f"{refused}: {error.problem.message}; remedy: {error.problem.remedy}")
     except OSError as error:

@@ -7,6 +7,7 @@ from typing import Final
 
 from hypersdkd.host import image_qcow2, image_vdi, image_vmdk
 from hypersdkd.host.image_file import SECTOR, ImageFacts, ImageFile, check_virtual_size
+from hypersdkd.host.image_vmdk_esx import COWD_MAGIC, SESPARSE_MAGIC
 from hypersdkd.host.vmdk_descriptor import looks_like_descriptor
 from hypersdkd.model.problem import Problem, fail
 
@@ -19,7 +20,8 @@ _MBR_OFFSET: Final = 510
 #: First bytes, the format's name (qemu's or the file suffix), a variant.
 _MAGICS: Final = (
     (image_vmdk.MAGIC, "vmdk", "sparse"),
-    (b"COWD", "vmdk", "COWD"),
+    (COWD_MAGIC, "vmdk", "COWD"),
+    (SESPARSE_MAGIC, "vmdk", "seSparse"),
     (image_qcow2.MAGIC + b"\0\0\0\x01", "qcow", "v1"),
     (image_qcow2.MAGIC, "qcow2", ""),
     (b"vhdxfile", "vhdx", ""),
@@ -95,6 +97,14 @@ def judge(image: ImageFile, claimed: str, *, trusted: bool = False) -> ImageFact
     return reader(image)
 
 
+def require_format(image: ImageFile, claimed: str) -> Detected:
+    """What the file is, which must be what is claimed: raises ``source-type-mismatch`` and its like if not."""
+    found = detect(image)
+    if found.format != claimed:
+        _refuse_mismatch(image, claimed, found)
+    return found
+
+
 def _judge_raw(image: ImageFile, found: Detected, trusted: bool) -> ImageFacts:
     if found.format != "raw" and (not trusted or found.variant == "descriptor"):
         _refuse_mismatch(image, "raw", found)
@@ -115,6 +125,8 @@ def _refuse_mismatch(image: ImageFile, claimed: str, found: Detected) -> None:
         message = f"{image.name} begins with zeros where the header of a {claimed} image should be"
         raise fail("image-truncated", message)
     remedy = f"Set source_type to {found.format}."
+    if claimed == "vmdk" and found.format == "raw":
+        remedy = "Name the small text file that describes the disk, if there is one beside it. " + remedy
     if claimed == "raw" and found.variant != "descriptor":
         remedy += " If it is a raw disk all the same, set load.trust_source_type to true."
     message = f"{image.name} is claimed to be {claimed}, but its content is {found.format}"

@@ -173,6 +173,12 @@ def _unopened(error: OSError, shown: str) -> ProblemError:
         return fail("source-not-regular", f"{shown} is a link that leads nowhere")
     if error.errno in (errno.EINVAL, errno.ENXIO):  # ENXIO: a socket, or a device without a driver
         return fail("source-not-regular", f"{shown} is not a regular file")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return fail(
+            "image-limits",
+            f"{shown} cannot be opened: too many files are open",
+            remedy="Raise the limit of open files (LimitNOFILE= of the unit).",
+        )
     return fail("source-missing", f"{shown} cannot be opened: {os.strerror(error.errno or 0)}")
 
 

@@ -1,7 +1,8 @@
-"""VMDK: judge a sparse extent by its header, its descriptor and its grain tables.
+"""VMDK: judge a hosted sparse extent by its header, its descriptor and its grain tables.
 
-Layout: VMware's Virtual Disk Format 5.0. Read are monolithicSparse and streamOptimized: one file with all
-its data. The descriptor's text is judged in :mod:`hypersdkd.host.vmdk_descriptor`.
+Layout: VMware's Virtual Disk Format 5.0. monolithicSparse and streamOptimized are one such file with all the data;
+others consist of several, or have a parent (:mod:`hypersdkd.host.vmdk_disk`). The descriptor's text is judged in
+:mod:`hypersdkd.host.vmdk_descriptor`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hypersdkd.host.image_file import SECTOR, ImageFacts, ImageFile, check_table, check_virtual_size
-from hypersdkd.host.vmdk_descriptor import read_descriptor
+from hypersdkd.host.vmdk_descriptor import DESCRIPTOR_LIMIT, require_alone
 from hypersdkd.model.problem import Problem, fail
 
 MAGIC: Final = b"KDMV"
@@ -33,7 +34,6 @@ _TAIL: Final = 3 * SECTOR  # footer marker, footer, end-of-stream marker
 _ZEROED_GRAIN: Final = 1
 #: qemu reads the descriptor's parent at this place, whatever the header says.
 _DESCRIPTOR_SECTOR: Final = 1
-_DESCRIPTOR_LIMIT: Final = 1 << 20
 #: Bytes that qemu searches for a parent.
 _PARENT_SEARCH: Final = 20 * SECTOR
 _EXTENT_NAME: Final = re.compile(rb'^(RW \d+ SPARSE ")[^"]*"', re.MULTILINE)
@@ -59,7 +59,9 @@ class _Header:
 
 
 def judge(image: ImageFile) -> ImageFacts:
-    """Read header, descriptor and tables; raises what keeps the image from being read safely and whole."""
+    """Of a self-contained image: read header, descriptor and tables. Raises what keeps it from being read safely and
+    whole.
+    """
     header = _read_header(image, 0)
     size = check_virtual_size(image.name, header.capacity * SECTOR)
     variant, warnings = _judge_descriptor(image, header)
@@ -69,6 +71,34 @@ def judge(image: ImageFile) -> ImageFacts:
         raise fail("image-invalid", f"the descriptor of {image.name} says {variant}, its header does not")
     _check_tables(image, header)
     return ImageFacts("vmdk", variant, size, image.size, warnings)
+
+
+def judge_extent(image: ImageFile) -> tuple[int, int]:
+    """Of one part of a disk, which some descriptor names: read header and tables. Its sectors, and its grains'."""
+    header = _read_header(image, 0)
+    check_virtual_size(image.name, header.capacity * SECTOR)
+    if header.directory == _DIRECTORY_AT_END:  # qemu looks for the footer of an extent in its descriptor
+        raise fail("image-unsupported", f"{image.name} is a streamed VMDK, but not a disk of its own")
+    _check_tables(image, header)
+    return header.capacity, header.grain
+
+
+def embedded_descriptor(image: ImageFile) -> bytes:
+    """The descriptor in a sparse image, with its padding.
+
+    Raises ``image-unsupported`` where there is none, ``image-limits`` where it claims to be too long.
+    """
+    header = _read_header(image, 0)
+    if header.descriptor == 0 or header.descriptor_size == 0:
+        raise fail(
+            "image-unsupported",
+            f"{image.name} is one part of a split disk: it has no descriptor of its own",
+            remedy="Name the small text file that describes the disk; it is called like this one, without -s001.",
+        )
+    length = header.descriptor_size * SECTOR
+    if length > DESCRIPTOR_LIMIT:
+        raise fail("image-limits", f"{image.name} claims a descriptor of {length} bytes; 1 MiB is allowed")
+    return image.read(header.descriptor * SECTOR, length, "descriptor")
 
 
 def _read_header(image: ImageFile, offset: int) -> _Header:
@@ -107,16 +137,11 @@ def _read_header(image: ImageFile, offset: int) -> _Header:
 
 def _judge_descriptor(image: ImageFile, header: _Header) -> tuple[str, tuple[Problem, ...]]:
     """The variant that the embedded descriptor names."""
-    if header.descriptor == 0 or header.descriptor_size == 0:
-        raise fail("image-unsupported", f"{image.name} is one part of a split disk: it has no descriptor of its own")
+    text = embedded_descriptor(image)
     if header.descriptor != _DESCRIPTOR_SECTOR:
         raise fail("image-unsupported", f"the descriptor of {image.name} is not where readers look for it")
-    length = header.descriptor_size * SECTOR
-    if length > _DESCRIPTOR_LIMIT:
-        raise fail("image-limits", f"{image.name} claims a descriptor of {length} bytes; 1 MiB is allowed")
-    text = image.read(SECTOR, length, "descriptor")
-    searched = image.start(SECTOR + max(length, _PARENT_SEARCH))[SECTOR:]
-    return read_descriptor(image.name, text, searched, header.capacity)
+    searched = image.start(SECTOR + max(len(text), _PARENT_SEARCH))[SECTOR:]
+    return require_alone(image.name, text, searched, header.capacity)
 
 
 def _read_footer(image: ImageFile, header: _Header) -> _Header:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,15 +19,16 @@ from hypersdkd.model.problem import fail
 
 
 class OpenSource:
-    """The files of one source; a context manager. An error releases them; else they are the disk's, once kept.
+    """The files of one source; a context manager. Its end releases them unless they are a disk's by then.
 
-    ``roots`` are the directories below which sources may lie; the files are read for ``seconds`` each at most.
+    ``roots`` are the directories below which sources may lie; the files are judged for ``seconds`` at most, together.
     """
 
     def __init__(self, roots: Sequence[Path], *, seconds: float) -> None:
         self._roots = roots
-        self._seconds = seconds
+        self._until = time.monotonic() + seconds
         self._leases: list[Lease] = []
+        self._kept = False
         self.images: list[ImageFile] = []
         self.files: list[SourceFile] = []
 
@@ -35,7 +38,7 @@ class OpenSource:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
+        if kind is not None or not self._kept:
             for lease in self._leases:
                 lease.release()
 
@@ -56,7 +59,7 @@ class OpenSource:
     def _add(self, path: Path, fd: int) -> ImageFile:
         lease = Lease(fd, path.name)
         self._leases.append(lease)
-        image = ImageFile.of(fd, path.name, seconds=self._seconds)
+        image = replace(ImageFile.of(fd, path.name), until=self._until)
         self.images.append(image)
         self.files.append(SourceFile(path, fingerprint(fd), lease))
         return image
@@ -120,4 +123,5 @@ class OpenSource:
         for image, file in zip(self.images, self.files, strict=True):
             if fingerprint(image.fd) != file.fingerprint or file.broken():
                 raise fail("source-changed", f"{image.name} changed while it was read")
+        self._kept = True
         return SourceDisk(tuple(self.files), graph, facts.virtual_size, self.size, facts.variant)

@@ -156,6 +156,11 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     "source-changed": CodeMeaning(
         "The source changed while it was read.", "Stop what writes to it, then retry the job."
     ),
+    "source-incomplete": CodeMeaning(
+        "A file that the source consists of is missing: an extent, or the parent of a snapshot.",
+        "Copy the file that is named into the source's directory, then retry the job.",
+        404,
+    ),
     "source-type-unknown": CodeMeaning(
         "No loaded plugin reads this source type.", "Use a listed source type or install a plugin for it."
     ),
@@ -176,6 +181,10 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     "image-backing": CodeMeaning(
         "The image needs another file (backing file, parent, data file, extent).",
         "Flatten the image first: `qemu-img convert`, or consolidate the snapshots before the export.",
+    ),
+    "image-parent-mismatch": CodeMeaning(
+        "The parent that lies beside a snapshot is not the one that it was made of, or was changed since.",
+        "Copy the whole chain again while the guest is shut down, or consolidate its snapshots before the export.",
     ),
     "image-encrypted": CodeMeaning("The image is encrypted.", "Decrypt the image before the export."),
     "image-unsupported": CodeMeaning(

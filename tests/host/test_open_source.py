@@ -42,9 +42,10 @@ def test_files_are_held_until_the_disk_lets_go(tmp_path: Path, disk: Path) -> No
         assert (source.index(top), source.index(near)) == (0, 1)
         assert source.size == disk.stat().st_size + 4
         assert source.unleased == []
+        size = source.size
         kept = source.keep(RAW, ImageFacts("raw", "mbr", top.size, top.size))
     assert [file.path for file in kept.files] == [disk, tmp_path / "near"]
-    assert (kept.path, kept.format, kept.variant, kept.file_size) == (disk, "raw", "mbr", source.size)
+    assert (kept.path, kept.format, kept.variant, kept.file_size) == (disk, "raw", "mbr", size)
     assert [is_leased(file.path) for file in kept.files] == [True, True]
     kept.release()
     assert [is_leased(file.path) for file in kept.files] == [False, False]
@@ -57,6 +58,13 @@ def test_what_another_disk_needs_is_still_held(tmp_path: Path, disk: Path) -> No
     first.release([second])
     assert is_leased(disk)
     second.release()
+    assert not is_leased(disk)
+
+
+def test_what_is_not_kept_is_let_go(tmp_path: Path, disk: Path) -> None:
+    with opening(tmp_path) as source:
+        source.open(str(disk))
+        assert is_leased(disk)
     assert not is_leased(disk)
 
 

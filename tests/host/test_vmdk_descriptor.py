@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hypersdkd.host.vmdk_descriptor import looks_like_descriptor, read_descriptor
+from hypersdkd.host.vmdk_descriptor import Extent, looks_like_descriptor, parse_descriptor, require_alone
 from hypersdkd.model.problem import ProblemError
 from tests.images import descriptor
 from tests.problems import raises_problem
@@ -14,7 +14,7 @@ from tests.problems import raises_problem
 
 def read(text: bytes) -> tuple[str, list[str]]:
     area = text.ljust(10240, b"\0")
-    variant, warnings = read_descriptor("disk.vmdk", area, area, 32768)
+    variant, warnings = require_alone("disk.vmdk", area, area, 32768)
     return variant, [warning.code for warning in warnings]
 
 
@@ -60,7 +60,7 @@ def test_sizes_that_differ_are_a_warning() -> None:
         (with_extent('RW 32768 FLAT "disk-flat.vmdk" 0'), "image-backing"),
         (with_extent('RW 32768 SPARSE "/etc/passwd"'), "image-backing"),
         (with_extent('RW 32768 SPARSE "..\\secret"'), "image-backing"),
-        (with_extent('RW 32768 SPARSE "a" "b"'), "image-backing"),
+        (with_extent('RW 32768 SPARSE "a" "b"'), "image-invalid"),
         (with_extent('RW 32768 VMFS "disk.vmdk"'), "image-backing"),
         (with_extent('RW 32768 SPARSE "a.vmdk"\nRW 32768 SPARSE "b.vmdk"'), "image-backing"),
         (with_extent(""), "image-backing"),
@@ -107,3 +107,121 @@ def test_noise_is_refused_or_read_but_never_breaks(noise: bytes, place: int) -> 
 )
 def test_looks_like_descriptor(start: bytes, is_one: bool) -> None:
     assert looks_like_descriptor(start) is is_one
+
+
+# -- of any variant -----------------------------------------------------------------------------------
+
+SPLIT = 'RW 4192256 SPARSE "web01-s001.vmdk"\nRW 10 SPARSE "web01-s002.vmdk"'
+DELTA = descriptor("vmfsSparse", 'RW 2048 VMFSSPARSE "web01-000001-delta.vmdk"').replace(
+    b"parentCID=ffffffff", b'parentCID=0badcafe\nparentFileNameHint="web01.vmdk"'
+)
+
+
+def test_every_kind_of_extent() -> None:
+    lines = [
+        'RW 1 FLAT "a b.vmdk" 7',
+        'RDONLY 2 VMFS "c" 0',
+        'rw 3 vmfs "d"',
+        "RW 4 ZERO",
+        'RW 5 SPARSE "e"',
+        'RW 6 VMFSSPARSE "f"',
+        'RW 7 SESPARSE "g"',
+    ]
+    found = parse_descriptor("x", descriptor("custom", "\n".join(lines)))
+    assert found.extents == (
+        Extent(1, "FLAT", "a b.vmdk", 7),
+        Extent(2, "VMFS", "c"),
+        Extent(3, "VMFS", "d"),
+        Extent(4, "ZERO"),
+        Extent(5, "SPARSE", "e"),
+        Extent(6, "VMFSSPARSE", "f"),
+        Extent(7, "SESPARSE", "g"),
+    )
+    assert (found.sectors, found.is_snapshot) == (28, False)
+    assert found.siblings == ("a b.vmdk", "c", "d", "e", "f", "g")
+
+
+def test_a_snapshot_names_its_parent_last() -> None:
+    found = parse_descriptor("x", DELTA)
+    assert (found.variant, found.content_id, found.parent_id) == ("vmfsSparse", 0x12345678, 0x0BADCAFE)
+    assert found.siblings == ("web01-000001-delta.vmdk", "web01.vmdk")
+
+
+@pytest.mark.parametrize(
+    "hint", ["web01.vmdk", "/vmfs/volumes/4f/web01/web01.vmdk", "C:\\VMs\\web01.vmdk", "../other/web01.vmdk"]
+)
+def test_a_parent_is_looked_for_beside_it(hint: str) -> None:
+    text = DELTA.replace(b'"web01.vmdk"', f'"{hint}"'.encode())
+    assert parse_descriptor("x", text).parent_name == "web01.vmdk"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "raw", "name"),
+    [
+        ("UTF-8", "Büro.vmdk".encode(), "Büro.vmdk"),
+        ("windows-1252", "Büro.vmdk".encode("cp1252"), "Büro.vmdk"),
+        ("GBK", "网.vmdk".encode("gbk"), "网.vmdk"),
+        ("windows-932", "網.vmdk".encode("cp932"), "網.vmdk"),
+        ("UTF-8", b"B\xfcro.vmdk", "B\udcfcro.vmdk"),
+    ],
+)
+def test_names_in_the_encoding_of_their_host(encoding: str, raw: bytes, name: str) -> None:
+    text = descriptor("vmfs", 'RW 1 VMFS "NAME"').replace(b"NAME", raw)
+    text = text.replace(b"version=1\n", f'version=1\nencoding="{encoding}"\n'.encode())
+    assert parse_descriptor("x", text).siblings == (name,)
+
+
+def with_pair(line: str) -> bytes:
+    return descriptor("vmfs", 'RW 1 VMFS "a"').replace(b"version=1\n", f"version=1\n{line}\n".encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (descriptor("vmfs", 'RW 0 VMFS "a"'), "image-invalid"),
+        (descriptor("vmfs", "RW 1 VMFS"), "image-invalid"),
+        (descriptor("vmfs", 'RW 1 VMFS ""'), "image-invalid"),
+        (descriptor("vmfs", 'RW 1 VMFS "a" 5'), "image-invalid"),
+        (descriptor("vmfs", 'RW 1 FLAT "a"'), "image-invalid"),
+        (descriptor("vmfs", 'RW 1 FLAT "a" -1'), "image-invalid"),
+        (descriptor("vmfs", 'RW 1 ZERO "a"'), "image-invalid"),
+        (descriptor("vmfs", 'RW -5 VMFS "a"'), "image-invalid"),
+        (descriptor("vmfs", 'RW 1 VMFS "a\rRW 1 VMFS /etc/passwd"'), "image-invalid"),
+        (descriptor("vmfs", 'RW 99999999999999999999 VMFS "a"'), "image-invalid"),
+        (descriptor("vmfs", 'RW 999999999999999999 VMFS "a"'), "image-limits"),
+        (descriptor("vmfs", 'RW 137438953472 VMFS "a"\nRW 1 ZERO'), "image-limits"),
+        (descriptor("vmfs", 'NOACCESS 1 VMFS "a"'), "image-unsupported"),
+        (descriptor("vmfs", 'RW 1 VMFSRDM "a"'), "image-unsupported"),
+        (descriptor("vmfs", 'RW 1 FLAT "a" 0 partitionUUID /dev/sda'), "image-invalid"),
+        (descriptor("fullDevice", 'RW 1 FLAT "/dev/sda" 0'), "image-unsupported"),
+        (descriptor("vmfsRawDeviceMap", 'RW 1 VMFSRDM "a"'), "image-unsupported"),
+        (with_pair('encoding="UTF-16"'), "image-unsupported"),
+        (with_pair('encoding="unicode_escape"'), "image-unsupported"),
+        (with_pair("parentCID=xyz"), "image-invalid"),
+        (with_pair('isNativeSnapshot="yes"'), "image-unsupported"),
+        (with_pair('encryptionKeys="vmware:key/list"'), "image-encrypted"),
+        (with_pair('ddb.iofilters = "vmwarevmcrypt"'), "image-encrypted"),
+        (with_pair('a "quoted" = line'), "image-invalid"),
+        (with_pair('changeTrackPath="a" b"'), "image-invalid"),
+        (descriptor("vmfs", 'RW 1 VMFS "a"').decode().encode("utf-16-le"), "image-unsupported"),
+        (descriptor("vmfs", 'RW 1 VMFS "a"').decode().encode("utf-16"), "image-invalid"),
+    ],
+)
+def test_refused(text: bytes, code: str) -> None:
+    with raises_problem(code):
+        parse_descriptor("disk.vmdk", text)
+
+
+def test_a_thousand_files_in_no_time() -> None:
+    lines = "\n".join(f'RW 4192256 SPARSE "web01-s{number:03}.vmdk"' for number in range(4000))
+    assert len(parse_descriptor("x", descriptor("twoGbMaxExtentSparse", lines)).siblings) == 4000
+
+
+@given(st.lists(st.sampled_from([*(line + b"\n" for line in DELTA.split(b"\n")), b'"', b"\0", b"RW 1 ", b"=", b"\r"])))
+def test_any_text_is_understood_or_a_problem(pieces: list[bytes]) -> None:
+    try:
+        found = parse_descriptor("x", b"".join(pieces))
+    except ProblemError as error:
+        assert error.problem.code.startswith("image-")
+    else:
+        assert found.sectors >= 0

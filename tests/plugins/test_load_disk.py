@@ -12,11 +12,12 @@ from hypersdkd_plugins import load_disk
 
 from hypersdkd.host import qemu_img
 from hypersdkd.host.source_graph import opened, over_paths
-from tests import images
+from tests import images, vmdks
 from tests.plugins.context import MemoryContext, context_for
 from tests.plugins.fake_tool import fake_qemu_img
 from tests.problems import raises_problem
 
+NAMES = ("web01.vmdk", "web01-flat.vmdk")
 CANARY = b"canary: no guest may ever hold this\n".ljust(65536, b".")
 
 
@@ -161,7 +162,7 @@ def test_a_descriptor_that_names_a_file_of_the_host(tmp_path: Path, canary: Path
     text = images.descriptor("monolithicFlat", f'RW 128 FLAT "{canary}" 0')
     (tmp_path / "disk.vmdk").write_bytes(text.ljust(padding, b"\0"))
     assert leaks(tmp_path / "disk.vmdk")
-    with raises_problem("image-unsupported"):
+    with raises_problem("source-outside"):
         loaded(tmp_path, tmp_path / "disk.vmdk", "vmdk")
     for trusted in (False, True):
         with raises_problem("source-type-mismatch"):
@@ -180,10 +181,31 @@ def test_a_sparse_header_that_hands_over_to_a_descriptor(tmp_path: Path, canary:
 def test_a_sparse_vmdk_with_a_parent(tmp_path: Path, canary: Path) -> None:
     base = images.descriptor("monolithicFlat", f'RW 128 FLAT "{canary}" 0')
     (tmp_path / "base.vmdk").write_bytes(base)
-    images.qemu_img("create", "-f", "vmdk", "-b", tmp_path / "base.vmdk", "-F", "vmdk", tmp_path / "disk.vmdk")
-    assert leaks(tmp_path / "disk.vmdk", "-f", "vmdk")
-    with raises_problem("image-backing"):
+    (tmp_path / "away").mkdir()
+    top = tmp_path / "away" / "disk.vmdk"
+    images.qemu_img("create", "-f", "vmdk", "-b", tmp_path / "base.vmdk", "-F", "vmdk", top)
+    assert leaks(top, "-f", "vmdk")
+    with raises_problem("source-incomplete", "base.vmdk"):
+        loaded(tmp_path, top, "vmdk")
+    top.rename(tmp_path / "disk.vmdk")
+    with raises_problem("source-outside", "canary"):
         loaded(tmp_path, tmp_path / "disk.vmdk", "vmdk")
+
+
+def test_all_files_of_a_disk_are_told_and_checked(tmp_path: Path) -> None:
+    path = vmdks.esx_flat(tmp_path, "web01", vmdks.content())
+    context = loaded(tmp_path, path, "vmdk", checksums=True)
+    digests = {name: "sha256:" + hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in NAMES}
+    fact = context.findings[0][1]
+    assert isinstance(fact, dict)
+    assert (fact["variant"], fact["file_size"]) == ("vmfs", sum((tmp_path / name).stat().st_size for name in NAMES))
+    assert fact["checksum"] == digests["web01.vmdk"]
+    assert fact["files"] == [
+        {"path": str(tmp_path / name), "bytes": (tmp_path / name).stat().st_size, "checksum": digests[name]}
+        for name in NAMES
+    ]
+    promised = digests["web01.vmdk"]
+    loaded(tmp_path, path, "vmdk", checksum=promised, size=path.stat().st_size)
 
 
 def test_a_backing_file(tmp_path: Path, canary: Path) -> None:
