@@ -18,6 +18,8 @@ import hypersdkd
 from hypersdkd.engine import logs
 from hypersdkd.engine.config import ConfigInvalidError, LoadedConfig, load_config
 from hypersdkd.engine.config_read import describe
+from hypersdkd.engine.observing import Observing
+from hypersdkd.engine.observing_service import OBSERVE
 from hypersdkd.engine.plugin_endpoints import EndpointCalls
 from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.subscriptions import Subscriptions
@@ -51,10 +53,10 @@ class Daemon:
         self.addresses: tuple[str, ...] = ()
 
     async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Work the queue until :meth:`stop`. Raises ``ProblemError`` when it cannot start."""
+        """Work the queue, or show it, until :meth:`stop`. Raises ``ProblemError`` when it cannot start."""
         async with AsyncExitStack() as stack:
             stack.callback(self._notifier.close)
-            work = Working(self._config, stack)
+            work = _begin(self._config, stack)
             parts = work.parts
             starting = asyncio.create_task(self._ask_for_time("starting"))
             stack.callback(starting.cancel)
@@ -80,7 +82,7 @@ class Daemon:
             self._hurry.set()
         self._stop.set()
 
-    async def _serve(self, work: Working) -> None:
+    async def _serve(self, work: Working | Observing) -> None:
         loops = [
             *(asyncio.create_task(loop) for loop in work.loops()),
             asyncio.create_task(self._tell_systemd(work), name="systemd"),
@@ -96,7 +98,7 @@ class Daemon:
         for task in ended:
             task.result()  # a loop that ended by itself ended in an error: say so
 
-    async def _drain(self, work: Working) -> None:
+    async def _drain(self, work: Working | Observing) -> None:
         seconds = self._config.settings.workflow.drain_seconds
         drain = asyncio.create_task(work.drain(seconds))
         hurry = asyncio.create_task(self._hurry.wait())
@@ -115,7 +117,7 @@ class Daemon:
             self._notifier.status(status)
             await asyncio.sleep(_STEP)
 
-    async def _tell_systemd(self, work: Working) -> None:
+    async def _tell_systemd(self, work: Working | Observing) -> None:
         """STATUS, and WATCHDOG only while the loops finish their rounds."""
         interval = watchdog_interval()
         while True:
@@ -124,6 +126,17 @@ class Daemon:
             if interval and not stalled:
                 self._notifier.watchdog()
             await asyncio.sleep(min(_STATUS_INTERVAL, interval / 2) if interval else _STATUS_INTERVAL)
+
+
+def _begin(config: LoadedConfig, stack: AsyncExitStack) -> Working | Observing:
+    return Observing(config, stack) if config.settings.executor == OBSERVE else Working(config, stack)
+
+
+def _check(config: LoadedConfig) -> None:
+    """What a configuration promises beyond its own text; ``config-invalid``."""
+    plugins = Plugins.load(config.settings.plugins.dirs, config.settings.plugins.disabled)
+    if config.settings.executor != OBSERVE:
+        find_executor(plugins, config.settings.executor)
 
 
 async def _until(event: asyncio.Event) -> None:
@@ -145,8 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
         return EXIT_CONFIG
     if options.check_config:
         try:
-            plugins = config.settings.plugins
-            find_executor(Plugins.load(plugins.dirs, plugins.disabled), config.settings.executor)
+            _check(config)
         except ProblemError as error:
             sys.stderr.write(describe([error.problem]) + "\n")
             return EXIT_CONFIG

@@ -13,7 +13,7 @@ def hypersdkd_status(view: StatusView) -> Mapping[str, object]:
     """The core's numbers under the names that clients know."""
     return {
         "mode": view.mode,
-        "running": not view.draining,
+        "running": not view.draining and not view.missing_directories,
         "queue_depth": view.pending,
         "active_jobs": view.processing,
         "processed_today": view.processed_today,
@@ -29,6 +29,7 @@ def hypersdkd_status(view: StatusView) -> Mapping[str, object]:
         "version": view.version,
         "mode_reason": view.mode_reason,
         "base_dir": view.base_dir,
+        "missing_directories": list(view.missing_directories),
         "disk": {"free_bytes": view.free_bytes},
         "eta_seconds": view.eta_seconds,
         "last_error": view.last_error,

@@ -51,13 +51,18 @@ def status(arguments: Namespace, terminal: Terminal) -> int:
         terminal.json(answer)
         return exits.FINE
     running = answer.get("running") is True
+    observes = text(answer, "executor") == "observe"
     _show_status(terminal, answer, running=running)
     terminal.say()
     terminal.heading("Queue Statistics")
     _show_counts(terminal, "Count", [whole(answer, key) for key in _COUNTS], whole(answer, "cancelled_today"))
     terminal.say()
     _say_what_next(terminal, answer)
-    if running:
+    if running and observes:
+        terminal.note("SUCCESS", "This daemon observes: another one works the queue")
+    elif observes:
+        terminal.note("WARNING", f"The queue to observe is not there yet: {_missing(answer)}")
+    elif running:
         terminal.note("SUCCESS", "Workflow daemon is running")
     else:
         terminal.note("WARNING", "The daemon answers, but its workflow is not running")
@@ -73,6 +78,7 @@ def _show_counts(terminal: Terminal, heading: str, counts: list[int], cancelled:
 
 def _show_status(terminal: Terminal, reply: Reply, *, running: bool) -> None:
     state = "Running" if running else "Draining" if reply.get("draining") is True else "Stopped"
+    executor = text(reply, "executor")
     disk = inner(reply, "disk")
     listed: list[tuple[str, object]] = [
         ("Status", f"{state} (paused)" if reply.get("paused") is True else state),
@@ -81,6 +87,7 @@ def _show_status(terminal: Terminal, reply: Reply, *, running: bool) -> None:
         ("Uptime", duration(whole(reply, "uptime_seconds"))),
     ]
     optional: list[tuple[str, str]] = [
+        ("Executor", "" if executor == "local" else executor),
         ("Version", text(reply, "version")),
         ("Directory", text(reply, "base_dir")),
         ("Waiting", str(whole(reply, "waiting") or "")),
@@ -90,6 +97,11 @@ def _show_status(terminal: Terminal, reply: Reply, *, running: bool) -> None:
     ]
     terminal.heading("Workflow Daemon Status")
     terminal.table(("Property", "Value"), [*listed, *(row for row in optional if row[1])])
+
+
+def _missing(reply: Reply) -> str:
+    missing = reply.get("missing_directories")
+    return ", ".join(map(str, missing)) if isinstance(missing, list) else ""
 
 
 def _say_what_next(terminal: Terminal, reply: Reply) -> None:

@@ -12,6 +12,7 @@ from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.queries import active_summary, ended_summary, foreign_summary, pending_summary
 from hypersdkd.engine.readiness import Entry, Verdict
 from hypersdkd.model.event import VOLATILE_EVENTS, Event
+from hypersdkd.model.job import JobSummary
 from hypersdkd.model.problem import Problem
 
 #: Least seconds between two rows of a running job that only its progress changed.
@@ -33,18 +34,18 @@ class Announcer:
         """An entry of the drop directory was judged, or is gone."""
         if entry is not None and entry.verdict is not Verdict.IGNORED:
             if before is None or (before.verdict, before.reason) != (entry.verdict, entry.reason):
-                self.broadcast.publish("job", pending_summary(name, entry).as_dict())
+                self._tell(pending_summary(name, entry))
         elif before is not None and before.verdict is not Verdict.IGNORED:
-            self.broadcast.publish("job", {"id": file_name_for_display(name), "status": "gone"})
+            self._left(name)
 
     def processing(self, name: str, mtime: int | None) -> None:
         """Another daemon's file in ``processing/`` appeared or went away."""
         if name in self._index.active_files:
             return
         if mtime is None:
-            self.broadcast.publish("job", {"id": file_name_for_display(name), "status": "gone"})
+            self._left(name)
         else:
-            self.broadcast.publish("job", foreign_summary(name, mtime).as_dict())
+            self._tell(foreign_summary(name, mtime))
 
     def ended(self, day: Day, name: str, row: Ended | None) -> None:
         """A job is among the ended ones, or its file is gone: put back for a retry, or tidied away."""
@@ -53,13 +54,27 @@ class Announcer:
             gone = {"id": file_name_for_display(name), "status": "gone", "date": day[1]}
             self.broadcast.publish("job", gone)
             return
-        self.broadcast.publish("job", ended_summary(day, name, row).as_dict())
+        self._tell(ended_summary(day, name, row))
+
+    def recorded(self, day: Day, name: str, row: Ended) -> None:
+        """A record was written late. Ours is there before the file, so it is not of ours and no news here."""
+
+    def _left(self, name: str) -> None:
+        """A file is no longer where it was. Directories are looked at in any order: it may be further on already."""
+        day = self._index.where(name)
+        row = self._index.ended_row(day, name) if day else None
+        if self._index.is_processing(name):
+            return
+        if day is not None and row is not None:
+            self._tell(ended_summary(day, name, row))
+        else:
+            self.broadcast.publish("job", {"id": file_name_for_display(name), "status": "gone"})
 
     # -- from jobs ----------------------------------------------------------------------------------
 
     def started(self, job: ActiveJob) -> None:
         """A job is being worked."""
-        self.broadcast.publish("job", active_summary(job).as_dict())
+        self._tell(active_summary(job))
 
     def claimed(self, job_id: str, waited: float) -> None:
         """A file of the drop directory was claimed, so many seconds after it had arrived."""
@@ -78,8 +93,11 @@ class Announcer:
         if job is None or (event.type in VOLATILE_EVENTS and clock - self._told.get(job_id, 0.0) < _GAP):
             return
         self._told[job_id] = clock
-        self.broadcast.publish("job", active_summary(job).as_dict())
+        self._tell(active_summary(job))
 
     def switched(self, **state: object) -> None:
         """Something of the daemon itself was switched: ``paused``, ``draining``."""
         self.broadcast.publish("daemon", state)
+
+    def _tell(self, row: JobSummary) -> None:
+        self.broadcast.publish("job", row.as_dict())

@@ -153,8 +153,8 @@ class ClaimStore:
         (self.directory(job_id) / _CANCEL).unlink(missing_ok=True)
 
     def guest_directories(self, job_id: str) -> list[Path]:
-        """The guests' directories of a job in their order; empty before it is planned."""
+        """The guests' directories of a job in their order; empty before it is planned, and where we may not look."""
         try:
             return sorted(Path(entry.path) for entry in os.scandir(self.directory(job_id)) if entry.name.isdigit())
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             return []

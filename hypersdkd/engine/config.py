@@ -54,8 +54,8 @@ def _unavailable(value: object) -> None:
 
 
 def _executor(value: str) -> str:
-    if value in ("systemd", "dask", "observe"):
-        raise ValueError(f"the executor {value!r} is not available yet; use 'local'")
+    if value in ("systemd", "dask"):
+        raise ValueError(f"the executor {value!r} is not available yet; use 'local' or 'observe'")
     return value
 
 
@@ -141,7 +141,7 @@ class WorkflowSettings(_Group):
 
     @model_validator(mode="after")
     def _output_outside_queue(self) -> WorkflowSettings:
-        for name in ("to_be_processed", "processing", "processed", "failed", ".hypersdkd"):
+        for name in ("to_be_processed", "processing", "processed", "failed", ".hypersdkd", ".hypersdkd-observe"):
             if self.outputs.is_relative_to(self.base_dir / name):
                 raise ValueError(f"output_dir must not lie below the queue's own {name} directory")
         return self
@@ -256,7 +256,8 @@ class Settings(_Group):
         "local",
         pattern=r"^[a-z][a-z0-9_-]*$",
         description="The executor that runs workers; a plugin may bring one. Default: local, child processes. "
-        "systemd, dask and observe are not available yet.",
+        "observe: another daemon works the queue, and this one shows it and submits to it. systemd and dask are not "
+        "available yet.",
     )
     logging: LoggingSettings = Field(LoggingSettings(), description="The daemon's log.")
 

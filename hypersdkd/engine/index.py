@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.readiness import Entry, Verdict
 from hypersdkd.model import moment
-from hypersdkd.model.job import JobState, JobSummary
+from hypersdkd.model.job import SIDECAR_SUFFIXES, JobState, JobSummary
 from hypersdkd.model.replies import QueueEntry
 
 #: Directory of ended jobs: ("processed" or "failed", "YYYY-MM-DD").
@@ -56,6 +56,9 @@ class Listener(Protocol):
 
     def ended(self, day: Day, name: str, row: Ended | None) -> None:
         """A job is among the ended ones, or (``None``) its file is gone."""
+
+    def recorded(self, day: Day, name: str, row: Ended) -> None:
+        """A record was written beside an ended job that was there already."""
 
 
 class Index:
@@ -157,6 +160,14 @@ class Index:
         if self.listener is not None and before != mtime:
             self.listener.processing(name, mtime)
 
+    def in_processing(self, name: str) -> bool:
+        """Whether a file of this name is known to lie in ``processing/``."""
+        return name in self._processing
+
+    def is_processing(self, name: str) -> bool:
+        """Whether a job of this name is being worked, by us or by another daemon."""
+        return name in self.active or name in self._processing
+
     def processing_names(self) -> set[str]:
         """All names that are known to lie in ``processing/``."""
         return set(self._processing)
@@ -192,6 +203,14 @@ class Index:
         self.version += 1
         if self.listener is not None and row != before:
             self.listener.ended(day, name, row)
+
+    def record_changed(self, day: Day, record: str) -> None:
+        """A record beside an ended job appeared, changed or went away: no row holds it, but lists show it."""
+        self.version += 1
+        name = next((record.removesuffix(end) for end in SIDECAR_SUFFIXES if record.endswith(end)), record)
+        row = self.ended_row(day, name)
+        if row is not None and self.listener is not None:
+            self.listener.recorded(day, name, row)
 
     def forget_day(self, day: Day) -> None:
         """A directory of ended jobs is gone."""

@@ -8,35 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import math
 import os
-import stat
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from hypersdkd.engine.index import Day, Ended, Index
+from hypersdkd.engine.index import Day, Index
 from hypersdkd.engine.layout import ENDED, QueueLayout
+from hypersdkd.engine.looks import ended_rows, is_record, listing, missing_of, mtime_of, mtimes_of
 from hypersdkd.engine.readiness import Entry, Readiness, Verdict
-from hypersdkd.host.files import read_regular
 from hypersdkd.host.inotify import DIRECTORY_CHANGES, Inotify
 from hypersdkd.model.job import SIDECAR_SUFFIXES
 from hypersdkd.model.problem import ProblemError
 
 #: Entries judged in one go in the thread; a few ms of work, 2.5 s if each were a hostile image.
 _SLICE: Final = 50
-
-#: Bytes read of a sidecar to tell a cancelled job from a failed one.
-_SIDECAR_BYTES: Final = 1 << 20
-
-#: How a sidecar of ours says it; no text within a sidecar can look so, for newlines are escaped there.
-_CANCELLED_LINE: Final = b'\n  "status": "cancelled",'
-
 
 #: Least seconds between two looks at what waits.
 _LEAST_PAUSE: Final = 0.1
@@ -70,6 +61,7 @@ class Intake:
         self._on_change = on_change
         self._log = structlog.get_logger()
         self._wake = asyncio.Event()
+        self._next_check = 0.0
         self._dirty: dict[Path, dict[str, bool]] = {}
         self._stale: set[Path] = set()
         self._mtimes: dict[Path, int] = {}
@@ -95,14 +87,14 @@ class Intake:
 
     async def run(self) -> None:
         """Look whenever something happened, and at least every ``poll_interval``; until cancelled."""
-        next_check = time.monotonic() + self._poll_interval
+        self._next_check = time.monotonic() + self._poll_interval
         while True:
-            pause = min(next_check - time.monotonic(), self._beat_interval, self._settling())
+            pause = min(self._next_check - time.monotonic(), self._beat_interval, self._settling())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, pause)):
                     await self._wake.wait()
-            if time.monotonic() >= next_check:
-                next_check = time.monotonic() + self._poll_interval
+            if time.monotonic() >= self._next_check:
+                self._next_check = time.monotonic() + self._poll_interval
                 await self._safety_check()
             elif not self._wake.is_set():
                 self._look_at_waiting()
@@ -127,6 +119,11 @@ class Intake:
     def look_at(self, name: str) -> None:
         """Ask for a look at one entry of the drop directory, as an event would."""
         self._touch(self._layout.drop, name, moved=True)
+
+    def check(self) -> None:
+        """Ask for a safety check now."""
+        self._next_check = 0.0
+        self._wake.set()
 
     def ignores(self, name: str) -> bool:
         """Whether an entry of the drop directory is none of ours."""
@@ -158,6 +155,8 @@ class Intake:
         before = self._watches.get(directory)
         try:
             self._watches[directory] = self._inotify.watch(directory, DIRECTORY_CHANGES, changed)
+        except FileNotFoundError:
+            pass  # the safety check finds it when it comes
         except OSError as error:  # no watches left, or no inotify here: the safety check still sees all
             self._log.warning("not watched", directory=str(directory), error=error.strerror)
         return self._watches.get(directory) != before
@@ -197,7 +196,7 @@ class Intake:
 
     def _mended(self) -> list[tuple[Path, int]]:
         self._layout.mend()
-        return [(path, _mtime(path)) for path in self._directories()]
+        return [(path, mtime_of(path)) for path in self._directories()]
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -205,19 +204,24 @@ class Intake:
         """Look at what there is to look at now; what comes meanwhile has set the wake and is for the next round."""
         stale, self._stale = self._stale, set()
         dirty, self._dirty = self._dirty, {}
-        for directory, names in dirty.items():
-            mtime = await asyncio.to_thread(_mtime, directory)
-            await self._look_at_some(directory, list(names.items()))
+        for directory in self._last_first(dirty):
+            mtime = await asyncio.to_thread(mtime_of, directory)
+            await self._look_at_some(directory, list(dirty[directory].items()))
             if directory in self._watches:  # events told of all until then; a later change has another mtime
                 self._mtimes[directory] = mtime
-        for directory in stale:
+        for directory in self._last_first(stale):
             await self._look_at_all(directory)
         if stale or dirty:
             self._on_change()
 
+    def _last_first(self, directories: Iterable[Path]) -> list[Path]:
+        """Against the way that jobs go: one that moved on is found where it is before it is missed where it was."""
+        way = (self._layout.drop, self._layout.processing)
+        return sorted(directories, key=lambda place: way.index(place) if place in way else len(way), reverse=True)
+
     async def _look_at_all(self, directory: Path) -> None:
-        mtime = await asyncio.to_thread(_mtime, directory)
-        present = await asyncio.to_thread(_listing, directory)
+        mtime = await asyncio.to_thread(mtime_of, directory)
+        present = await asyncio.to_thread(listing, directory)
         if present is None:
             return  # it could not be listed: at the next check again
         gone = self._known(directory) - present
@@ -238,8 +242,8 @@ class Intake:
             self.last_round = time.monotonic()
             if give_way and self._dirty:
                 dirty, self._dirty = self._dirty, {}
-                for place, some in dirty.items():
-                    await self._look_at_some(place, list(some.items()))
+                for place in self._last_first(dirty):
+                    await self._look_at_some(place, list(dirty[place].items()))
                 self._on_change()
 
     def _look_for(self, directory: Path) -> Callable[[Sequence[tuple[str, bool]]], Awaitable[None]]:
@@ -274,18 +278,31 @@ class Intake:
                 self._log.debug("waiting", name=name, reason=entry.reason)
 
     async def _look_at_processing(self, names: Sequence[tuple[str, bool]]) -> None:
-        found = await asyncio.to_thread(_mtimes_of, self._layout.processing, [name for name, _moved in names])
+        here, drop = self._layout.processing, self._layout.drop
+        came = [name for name, _moved in names if self._index.drop_entry(name)]
+        found, left = await asyncio.to_thread(
+            lambda: (mtimes_of(here, [name for name, _moved in names]), missing_of(drop, came))
+        )
         for name, mtime in found:
             self._index.set_processing(name, mtime)
+        for name in left:  # in the same moment: nobody shall find it in both places
+            self._index.set_drop(name, None)
 
     async def _look_at_ended(self, day: Day, directory: Path, names: Sequence[tuple[str, bool]]) -> None:
-        jobs = [name for name, _moved in names if _is_record(name)]
-        if len(jobs) < len(names):  # what a record says is in no row here, but lists show it
-            self._index.version += 1
+        jobs = [name for name, _moved in names if is_record(name)]
+        for name, _moved in names:
+            if name.endswith(SIDECAR_SUFFIXES):
+                self._index.record_changed(day, name)
         known = {name: self._index.ended_row(day, name) for name in jobs}
-        for name, row in await asyncio.to_thread(_ended_rows, directory, known, day[0] == "failed"):
+        came = [name for name in jobs if self._index.in_processing(name)]
+        rows, left = await asyncio.to_thread(
+            lambda: (ended_rows(directory, known, day[0] == "failed"), missing_of(self._layout.processing, came))
+        )
+        for name, row in rows:
             if row is None or name not in self._index.active:  # whose work says itself that it has ended
                 self._index.set_ended(day, name, row)
+        for name in left:
+            self._index.set_processing(name, None)
 
     async def _look_at_days(self, directory: Path, names: Sequence[tuple[str, bool]]) -> None:
         for name, _moved in names:
@@ -294,67 +311,5 @@ class Intake:
                 self._watches.pop(day, None)
                 self._index.forget_day((directory.name, name))
             elif self._watch(day):
-                self._mark_stale(day, "new-day")
-
-
-def _is_record(name: str) -> bool:
-    return not name.startswith(".") and not name.endswith(SIDECAR_SUFFIXES)
-
-
-def _mtime(directory: Path) -> int:
-    try:
-        return directory.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
-def _listing(directory: Path) -> set[str] | None:
-    try:
-        return set(os.listdir(directory))  # noqa: PTH208 - names are all that is needed, of up to 100,000
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
-    except OSError:
-        return None
-
-
-def _mtimes_of(directory: Path, names: Iterable[str]) -> list[tuple[str, int | None]]:
-    found: list[tuple[str, int | None]] = []
-    for name in names:
-        row = _stat_file(directory / name)
-        found.append((name, row if _is_record(name) else None))
-    return found
-
-
-def _stat_file(path: Path) -> int | None:
-    try:
-        found = path.lstat()
-    except OSError:
-        return None
-    return found.st_mtime_ns if stat.S_ISREG(found.st_mode) else None
-
-
-def _ended_rows(
-    directory: Path, known: Mapping[str, Ended | None], may_be_cancelled: bool
-) -> list[tuple[str, Ended | None]]:
-    rows: list[tuple[str, Ended | None]] = []
-    for name, before in known.items():
-        mtime = _stat_file(directory / name)
-        if mtime is None:
-            rows.append((name, None))
-        elif before is not None and before.mtime == mtime:
-            rows.append((name, before))  # its sidecar was there before it, and is not read again
-        else:
-            cancelled = may_be_cancelled and _was_cancelled(directory / f"{name}.error.json")
-            rows.append((name, Ended(mtime, cancelled)))
-    return rows
-
-
-def _was_cancelled(sidecar: Path) -> bool:
-    try:
-        content = read_regular(sidecar, _SIDECAR_BYTES)
-        if len(content) == _SIDECAR_BYTES:  # a large batch's: what is asked stands near its beginning
-            return _CANCELLED_LINE in content
-        record = json.loads(content)
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(record, dict) and record.get("status") == "cancelled"
+                self.rescans["new-day"] += 1
+                await self._look_at_all(day)  # now: what is in it was missed where it was in this same round

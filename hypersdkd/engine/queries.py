@@ -21,6 +21,7 @@ from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.readiness import Entry, Verdict
 from hypersdkd.engine.records import read_head, read_record
 from hypersdkd.model.job import JobState, JobSummary
+from hypersdkd.model.moment import rfc3339 as rfc3339_of
 from hypersdkd.model.problem import Problem, fail
 from hypersdkd.model.replies import JobPage, JobQuery
 
@@ -182,7 +183,8 @@ def _state(day: Day, row: Ended) -> JobState:
 def with_record(row: JobSummary, record: Mapping[str, object]) -> JobSummary:
     """An ended job's row with what its record says."""
     started = _time(record.get("claimed_at"))
-    finished = _time(record.get("completed_at") or record.get("failed_at")) if started else row.finished_at
+    ended = record.get("completed_at") or record.get("failed_at")
+    finished = _time(ended) if started else _local_time(ended) or row.finished_at
     stage = str(record.get("stage", "")) or row.status.value
     return replace(
         row,
@@ -216,6 +218,15 @@ def _time(value: object) -> str | None:
     except ValueError:
         return None
     return str(value) if stamp is not None and stamp.tzinfo is not None and "T" in str(value) else None
+
+
+def _local_time(value: object) -> str | None:
+    """The time of a record of hyper2kvm's, which has no zone and means that of its host."""
+    try:
+        stamp = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return rfc3339_of(stamp.astimezone(UTC)) if stamp is not None and "T" in str(value) else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _since(started: str | None) -> int:

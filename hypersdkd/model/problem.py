@@ -256,6 +256,11 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     "queue-locked": CodeMeaning(
         "Another daemon already works this queue.", "Stop it, or give this one another base_dir.", 409
     ),
+    "queue-observed": CodeMeaning(
+        "Another daemon works this queue; this one only shows it and submits to it.",
+        "Ask the daemon that works the queue, or stop that one and set executor: local here.",
+        409,
+    ),
     "queue-unusable": CodeMeaning(
         "The queue's directories cannot be used.", "Create them and give them to the daemon's user.", 500
     ),

@@ -95,6 +95,7 @@ class StatusView:
     eta_seconds: int | None
     last_error: str
     plugins: Sequence[Mapping[str, object]] = field(default=())
+    missing_directories: Sequence[str] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)

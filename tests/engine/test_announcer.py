@@ -103,3 +103,18 @@ def test_events_are_told_and_progress_moves_the_row_a_few_times_a_second(heard: 
 def test_switches(heard: Heard, tmp_path: Path) -> None:
     heard.announcer.switched(paused=True)
     assert [(change.kind, dict(change.data)) for change in heard] == [("daemon", {"paused": True})]
+
+
+def test_a_file_that_is_missed_where_it_was_has_gone_on(heard: Heard) -> None:
+    """Directories are looked at in any order: who keeps the last thing heard of a job keeps the truth."""
+    heard.index.set_drop("a.json", READY)
+    heard.index.set_processing("a.json", 1)
+    heard.index.set_drop("a.json", None)
+    heard.index.set_ended(("failed", "2026-01-02"), "a.json", Ended(1))
+    heard.index.set_processing("a.json", None)
+    assert heard.take() == [
+        ("job", "a.json", "pending"),
+        ("job", "a.json", "processing"),
+        ("job", "a.json", "failed"),
+        ("job", "a.json", "failed"),
+    ]

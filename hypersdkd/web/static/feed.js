@@ -18,6 +18,7 @@ export class Feed {
   #live = false;
   #stream = null;
   #timer = 0;
+  #due = Infinity;
   #reopen = 0;
   #looking = null;
   #wanted = false;
@@ -75,7 +76,7 @@ export class Feed {
     this.#stream?.close();
     this.#stream = null;
     this.#live = false;
-    clearTimeout(this.#timer);
+    this.#unschedule();
     clearTimeout(this.#reopen);
   }
 
@@ -92,13 +93,22 @@ export class Feed {
     else this.#schedule(GAP);
   }
 
+  /** Look after `delay`, or at an earlier time that is set: a steady stream of events must not put it off for ever. */
   #schedule(delay) {
+    const due = performance.now() + delay;
+    if (this.#due <= due) return;
     clearTimeout(this.#timer);
+    this.#due = due;
     this.#timer = setTimeout(() => this.now(), delay);
   }
 
-  async #tick() {
+  #unschedule() {
     clearTimeout(this.#timer);
+    this.#due = Infinity;
+  }
+
+  async #tick() {
+    this.#unschedule();
     this.#wanted = false;
     let answered = false;
     try {

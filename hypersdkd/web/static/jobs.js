@@ -81,9 +81,10 @@ function updateRow(row, job) {
   showState(part("status"), job);
   say(part("stage"), stageOf(job));
   const bar = row.querySelector("progress");
-  bar.hidden = !runs || job.foreign;
+  const told = runs && job.vms_total > 0; // before its plan, and of another daemon's job, nothing is known
+  bar.hidden = !told;
   bar.value = job.progress;
-  say(part("percent"), runs && !job.foreign ? `${job.progress}%` : "");
+  say(part("percent"), told ? `${job.progress}%` : "");
   say(part("time"), runs ? duration(job.elapsed_seconds) : job.finished_at ? shortClock(job.finished_at) : "");
   say(part("error"), visible(job.error));
   offerActions(row, job);

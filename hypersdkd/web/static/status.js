@@ -16,7 +16,7 @@ export function showStatus(status) {
   }
   for (const [id, text] of Object.entries({
     mode: status.mode,
-    workers: `${status.workers_running} of ${status.max_workers}`,
+    workers: observes(status) ? "another daemon's" : `${status.workers_running} of ${status.max_workers}`,
     uptime: duration(status.uptime_seconds),
     eta: duration(status.eta_seconds ?? NaN),
     space: bytes(status.disk?.free_bytes ?? NaN),
@@ -32,11 +32,16 @@ export function showStatus(status) {
   byId("space").title = status.base_dir ?? "";
   byId("failed").classList.toggle("some", status.failed_today > 0);
   swap(byId("pause"), byId("resume"), status.paused);
+  document.body.classList.toggle("observing", observes(status)); // what only the owner of the queue can do is hidden
   document.title = status.active_jobs ? `hypersdkd: ${status.active_jobs} active` : "hypersdkd";
 }
 
+const observes = (status) => status.executor === "observe";
+
 function stateOf(status) {
-  if (status.draining || !status.running) return ["Stopping", "warn"];
+  if (status.draining) return ["Stopping", "warn"];
+  if (observes(status)) return status.running ? ["Observing", "good"] : ["Waiting for the queue", "warn"];
+  if (!status.running) return ["Stopping", "warn"];
   if (status.paused) return ["Paused", "warn"];
   return ["Running", "good"];
 }
