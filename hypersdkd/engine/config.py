@@ -15,10 +15,8 @@ from typing import Annotated, Final, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from hypersdkd.engine.config_read import Reading, explain, is_loopback, read_file, split_address
-from hypersdkd.model.job import DISK_SUFFIXES
+from hypersdkd.engine.mode_detection import Mode, holding_of
 from hypersdkd.model.problem import Problem, ProblemError
-
-Mode = Literal["manifest", "disk"]
 
 #: Where the configuration is looked for without ``--config``; the second is hyper2kvm's place.
 SEARCH: Final = (Path("/etc/hypersdkd/hypersdkd.yaml"), Path("/etc/hyper2kvm/workflow-daemon.yaml"))
@@ -28,9 +26,6 @@ BASE_DIRS: Final[Mapping[Mode, Path]] = {
     "manifest": Path("/var/lib/hyper2kvm/manifest-workflow"),
     "disk": Path("/var/lib/hyper2kvm/workflow"),
 }
-
-#: Entries looked at to tell what a queue holds; enough to judge, and quick in a queue of 100,000.
-LOOK_AT: Final = 1000
 
 
 def _absolute(value: object) -> Path:
@@ -242,8 +237,9 @@ class Settings(_Group):
 
     mode: Mode | None = Field(
         None,
-        description="manifest (manifests are dropped) or disk (disk images are). Default: found out from which "
-        "default directory exists and what its queue holds; status says which and why.",
+        description="manifest (manifests are dropped) or disk (disks, job configs and manifests are). Default: found "
+        "out from which default directory exists and what its queue holds: disks, job configs, records of a mode, "
+        "manifests; status says which and why.",
     )
     workflow: WorkflowSettings = Field(WorkflowSettings(), description="The queue and how it is worked.")
     retention: RetentionSettings = Field(
@@ -313,30 +309,15 @@ def decide_mode(settings: Settings, base_dirs: Mapping[Mode, Path] = BASE_DIRS) 
     if settings.mode:
         return settings.mode, "set in the configuration"
     if "base_dir" in settings.workflow.model_fields_set:
-        held = _holds(settings.workflow.base_dir)
-        return held or "manifest", f"the queue holds {held}s" if held else "the queue holds nothing that tells"
+        held = holding_of(settings.workflow.base_dir)
+        return held.mode or "manifest", f"the queue holds {held.what or 'nothing that tells'}"
     there = [mode for mode in get_args(Mode) if base_dirs[mode].is_dir()]
     if len(there) == 1:
         return there[0], f"of the default directories only {base_dirs[there[0]]} exists"
     if not there:
         return "manifest", "no default directory exists"
-    full = [mode for mode in there if _holds(base_dirs[mode])]
+    full = [(mode, held.what) for mode in there if (held := holding_of(base_dirs[mode])).what]
     if len(full) == 1:
-        return full[0], f"both default directories exist, and only {base_dirs[full[0]]} holds work"
+        ((mode, what),) = full
+        return mode, f"both default directories exist, and only {base_dirs[mode]} holds work or records: {what}"
     return "manifest", "both default directories exist, and what they hold does not decide"
-
-
-def _holds(base_dir: Path) -> Mode | None:
-    """What waits in a queue: disks, manifests, or nothing that can be told."""
-    held: Mode | None = None
-    try:
-        with os.scandir(base_dir / "to_be_processed") as entries:
-            for _count, entry in zip(range(LOOK_AT), entries, strict=False):
-                name = entry.name.lower()
-                if name.endswith(DISK_SUFFIXES):
-                    return "disk"
-                if name.endswith((".json", ".yaml", ".yml")):
-                    held = "manifest"
-    except OSError:
-        return None
-    return held

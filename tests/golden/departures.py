@@ -1,4 +1,4 @@
-"""Where this project answers differently from the recordings in ``go-api.jsonl``, on purpose, and why.
+"""Where this project answers differently from the recordings, on purpose, and why.
 
 Recordings marked ``bug`` are not listed: nothing promises to repeat those. A test that uses this table
 must also fail when a recording listed here is answered as recorded.
@@ -89,3 +89,35 @@ NOT_COPIED: Final[frozenset[str]] = frozenset(
         "submit-foreign-host",
     }
 )
+
+#: What becomes of a file that is not worked.
+LEFT: Final = "left in to_be_processed, not looked at"
+WAITING: Final = "left in to_be_processed, waiting"
+
+#: Jobs recorded with hyper2kvm that fare differently here: what becomes of them, and why.
+HYPER2KVM: Final[dict[str, tuple[str, str]]] = {
+    "manifest/fixer-off/.09-hidden.json": (LEFT, "a hidden file is an upload's temporary name, never a job"),
+    "manifest/fixer-off/05-raw.json": ("processed", "the original never hands a raw source's path on"),
+    "manifest/unmodified/01-good-vmdk.json": ("processed", "it failed only for the recording machine's lack of NBD"),
+    "manifest/unmodified/03-batch.json": ("processed", "the original fails every batch"),
+    "manifest/unmodified/05-good-raw.yaml": ("processed", "the original never hands a raw source's path on"),
+    "manifest/unmodified/11-sidecar.json.error.json": (LEFT, "a record beside a job is never a job itself"),
+    "disk/fixer-off/04-disk.vhd": ("failed", "no loaded plugin reads VHD"),
+    "disk/fixer-off/05-ignored.qcow2": ("processed", "the original never looks at qcow2"),
+    "disk/fixer-off/05-ignored.vdi": ("processed", "the original never looks at VDI"),
+    "disk/fixer-off/08-batch-mixed.json": ("failed", "the original lets the first of a list decide"),
+    "disk/fixer-off/10-batch-empty.json": ("failed", "nothing was converted, which is no success"),
+    "disk/fixer-off/16-input-qcow2.json": ("processed", "the original starts a second daemon for a qcow2"),
+    "disk/fixer-off/19-zero.vmdk": (WAITING, "an empty disk is one whose content has not come yet"),
+}
+
+#: Jobs whose recorded ``job_id`` is not taken over, and why.
+HYPER2KVM_JOB_IDS: Final[dict[str, str]] = {
+    "disk/fixer-off/08-batch-mixed.json": "the original writes that of the first of the list",
+    "disk/fixer-off/09-batch-good.json": "the original writes that of the first of the list",
+}
+
+#: Jobs whose message names something else than the recorded one does, and why.
+HYPER2KVM_MESSAGES: Final[dict[str, str]] = {
+    "manifest/unmodified/12-same-name.json": "it has no convert stage, which is said before its source is looked for",
+}

@@ -8,32 +8,26 @@ import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 from inotify_simple import INotify, flags
 
+from tests.golden.departures import HYPER2KVM, HYPER2KVM_JOB_IDS, HYPER2KVM_MESSAGES, LEFT, WAITING
 from tests.images import MIB, qemu_img
 from tests.system.daemon_process import DaemonProcess
 from tests.system.jobs import outcome, until_shown
 
-RECORDINGS = Path(__file__).parent / "hyper2kvm" / "manifest"
-LEFT = "left in to_be_processed, not looked at"
+RECORDINGS = Path(__file__).parent / "hyper2kvm"
 
-#: Jobs that fare differently here: what becomes of them, and why.
-DEPARTURES = {
-    "fixer-off/.09-hidden.json": (LEFT, "a hidden file is an upload's temporary name, never a job"),
-    "fixer-off/05-raw.json": ("processed", "the original never hands a raw source's path on"),
-    "unmodified/01-good-vmdk.json": ("processed", "it failed only for the recording machine's lack of NBD"),
-    "unmodified/03-batch.json": ("processed", "the original fails every batch"),
-    "unmodified/05-good-raw.yaml": ("processed", "the original never hands a raw source's path on"),
-    "unmodified/11-sidecar.json.error.json": (LEFT, "a record beside a job is never a job itself"),
+#: What a record begins with, by the mode and the outcome.
+HEADS = {
+    ("manifest", "processed"): ("manifest", "status", "completed_at"),
+    ("disk", "processed"): ("job_id", "original_name", "completed_at", "status"),
+    ("disk", "failed"): ("job_id", "original_name", "failed_at", "error", "exception", "status"),
 }
-
-#: Jobs whose message names something else than the recorded one does, and why.
-OTHER_MESSAGES = {
-    "unmodified/12-same-name.json": "it has no convert stage, which is said before its source is looked for",
-}
+DONE = {"manifest": "completed", "disk": "success"}
+SIDECARS = {"manifest": ".report.json", "disk": ".meta.json"}
 
 
 @dataclass(frozen=True)
@@ -58,9 +52,29 @@ class Job:
     @property
     def outcome(self) -> str:
         """What becomes of it here."""
-        return DEPARTURES.get(self.key, (self.recorded["outcome"], ""))[0]
+        return HYPER2KVM.get(self.key, (self.recorded["outcome"], ""))[0]
+
+    @property
+    def mode(self) -> str:
+        return self.run.partition("/")[0]
+
+    @property
+    def sidecar(self) -> str:
+        """The suffix of its record here."""
+        return ".error.json" if self.outcome == "failed" else SIDECARS[self.mode]
+
+    @property
+    def job_id(self) -> str:
+        stem = PurePath(self.name).stem
+        return stem if self.key in HYPER2KVM_JOB_IDS else self.recorded.get("job_id", stem)
 
     def content(self, root: Path) -> bytes:
+        if self.recorded["content"] is None:  # a disk, whose content was not recorded
+            return (
+                b""
+                if self.recorded["bytes"] == 0
+                else (root / "src" / f"empty{PurePath(self.name).suffix}").read_bytes()
+            )
         return (RECORDINGS / self.run / self.recorded["content"]).read_bytes().replace(b"${BASE}", os.fsencode(root))
 
     def record(self) -> dict:
@@ -69,13 +83,18 @@ class Job:
 
 
 def recorded_jobs() -> list[Job]:
-    runs = sorted(path.parent for path in RECORDINGS.glob("*/index.json"))
-    return [Job(run.name, job) for run in runs for job in json.loads((run / "index.json").read_text())["jobs"]]
+    runs = sorted(path.parent for path in RECORDINGS.glob("*/*/index.json"))
+    return [
+        Job(str(run.relative_to(RECORDINGS)), job)
+        for run in runs
+        for job in json.loads((run / "index.json").read_text())["jobs"]
+    ]
 
 
 JOBS = recorded_jobs()
-ENDED = [job for job in JOBS if job.outcome != LEFT]
-IGNORED = [job for job in JOBS if job.outcome == LEFT]
+STAYS = {LEFT: "ignored", WAITING: "waiting"}
+ENDED = [job for job in JOBS if job.outcome not in STAYS]
+STAYING = [job for job in JOBS if job.outcome in STAYS]
 
 
 def name_of(job: Job) -> str:
@@ -88,9 +107,13 @@ class Replay:
     def __init__(self, root: Path, jobs: list[Job]) -> None:
         self.root = root
         (root / "src").mkdir()
-        for name, form in {"empty.vmdk": "vmdk", "empty.raw": "raw", "empty.vhd": "vpc"}.items():
-            qemu_img("create", "-q", "-f", form, root / "src" / name, str(MIB))
-        self.daemon = DaemonProcess(root, output_dir=str(root / "output"), output_dirs=[str(root / "wanted")])
+        for suffix in ("vmdk", "raw", "img", "vhd", "qcow2", "vdi"):
+            form = {"img": "raw", "vhd": "vpc"}.get(suffix, suffix)
+            qemu_img("create", "-q", "-f", form, root / "src" / f"empty.{suffix}", str(MIB))
+        mode = jobs[0].mode
+        self.daemon = DaemonProcess(
+            root, mode=mode, output_dir=str(root / "output"), output_dirs=[str(root / "wanted")]
+        )
         self.processing: list[str] = []
         self.outcomes = {}
         self.reasons: dict[str, str] = {}
@@ -113,8 +136,8 @@ class Replay:
             assert daemon.stop() == 0
 
     def _follow(self, job: Job) -> None:
-        if job.outcome == LEFT:
-            self.reasons[job.name] = until_shown(self.daemon, "ignored", job.name)[job.name]
+        if job.outcome in STAYS:
+            self.reasons[job.name] = until_shown(self.daemon, STAYS[job.outcome], job.name)[job.name]
             return
         ended = self.outcomes[job.name] = outcome(self.daemon, job.name)
         # many recorded jobs name one output, which the original never wrote; ours is never replaced
@@ -127,7 +150,7 @@ def replays(tmp_path_factory):
     runs: dict[str, list[Job]] = {}
     for job in JOBS:
         runs.setdefault(job.run, []).append(job)
-    return {run: Replay(tmp_path_factory.mktemp(run), jobs) for run, jobs in runs.items()}
+    return {run: Replay(tmp_path_factory.mktemp(run.replace("/", "-")), jobs) for run, jobs in runs.items()}
 
 
 @pytest.mark.system
@@ -140,10 +163,10 @@ def test_the_file_and_its_record_are_where_hyper2kvm_puts_them(replays, job):
     place = replay.daemon.base / job.outcome / date / job.name
     assert ended.kind == job.outcome, ended.record
     assert place.read_bytes() == job.content(replay.root)
-    sidecar = place.with_name(job.name + {"processed": ".report.json", "failed": ".error.json"}[job.outcome])
+    sidecar = place.with_name(job.name + job.sidecar)
     text = sidecar.read_text()
     assert text == json.dumps(json.loads(text), indent=2)
-    if job.key not in DEPARTURES:
+    if job.key not in HYPER2KVM:
         assert sidecar.relative_to(replay.root) == Path(job.recorded["sidecar"].replace("DATE", date))
 
 
@@ -151,19 +174,17 @@ def test_the_file_and_its_record_are_where_hyper2kvm_puts_them(replays, job):
 @pytest.mark.parametrize("job", ENDED, ids=name_of)
 def test_the_record_says_what_hyper2kvm_says_and_more(replays, job):
     ours = replays[job.run].outcomes[job.name].record
-    if job.key in DEPARTURES:
-        stem = job.recorded["job_id"]
-        theirs = {"manifest": stem, "status": "completed", "completed_at": ""}
-    else:
-        theirs = job.record()
+    theirs = dict.fromkeys(HEADS[job.mode, job.outcome]) if job.key in HYPER2KVM else job.record()
     assert list(ours)[: len(theirs)] == list(theirs)
     for key, value in theirs.items():
         if key in {"completed_at", "failed_at"}:
             age = datetime.now(UTC) - datetime.fromisoformat(ours[key])
             assert ours[key].endswith("Z") and 0 <= age.total_seconds() < 600
-        elif key not in {"error", "exception"}:  # texts: see below
+        elif job.key not in HYPER2KVM and key not in {"error", "exception", "job_id"}:  # texts: see below
             assert ours[key] == value
-    assert (ours["job_id"], ours["id"]) == (job.recorded["job_id"], job.name)
+    assert (ours["job_id"], ours["id"]) == (job.job_id, job.name)
+    assert ours["status"] == (DONE[job.mode] if job.outcome == "processed" else "failed")
+    assert ours.get("manifest", job.job_id) == job.job_id
 
 
 @pytest.mark.system
@@ -172,13 +193,13 @@ def test_a_failure_names_the_same_file(replays, job):
     replay = replays[job.run]
     error = replay.outcomes[job.name].record["error"]
     assert error and error.isprintable()
-    named = re.findall(r"\$\{BASE\}(\S+)", job.recorded["error"])
-    if job.key not in OTHER_MESSAGES:
+    named = re.findall(r"\$\{BASE\}(\S+)", job.recorded.get("error", ""))
+    if job.key not in HYPER2KVM_MESSAGES:
         assert all(f"{replay.root}{path}" in error for path in named)
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("job", IGNORED, ids=name_of)
+@pytest.mark.parametrize("job", STAYING, ids=name_of)
 def test_what_is_left_lies_untouched_and_is_explained(replays, job):
     replay = replays[job.run]
     assert (replay.daemon.base / "to_be_processed" / job.name).read_bytes() == job.content(replay.root)
@@ -192,12 +213,14 @@ def test_every_job_and_nothing_else_went_through_processing(replays):
         assert replay.processing == taken
         base = replay.daemon.base
         assert os.listdir(base / "processing") == []
-        assert set(os.listdir(base / "to_be_processed")) == {job.name for job in IGNORED if job.run == run}
+        assert set(os.listdir(base / "to_be_processed")) == {job.name for job in STAYING if job.run == run}
         assert set(replay.daemon.ended()) == set(taken)
 
 
 def test_every_departure_is_one():
     recorded = {job.key: job.recorded for job in JOBS}
-    for key, (ours, reason) in DEPARTURES.items():
+    for key, (ours, reason) in HYPER2KVM.items():
         assert ours != recorded[key]["outcome"] and reason
-    assert all("${BASE}" in recorded[key]["error"] for key in OTHER_MESSAGES)
+    assert all("${BASE}" in recorded[key]["error"] for key in HYPER2KVM_MESSAGES)
+    for key, reason in HYPER2KVM_JOB_IDS.items():
+        assert recorded[key]["job_id"] != PurePath(recorded[key]["name"]).stem and reason
