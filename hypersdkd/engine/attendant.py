@@ -56,7 +56,7 @@ class Attendant:
         self._leaving = False
         self._doomed = False
         self._last_status: int | None = None
-        self._log = structlog.get_logger().bind(job=run.job_id, vm=run.vm)
+        self._log = structlog.get_logger(job=run.job_id, vm=run.vm)
         self.fold = GuestFold(run.vm)
         self.read()
 

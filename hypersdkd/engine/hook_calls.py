@@ -46,6 +46,19 @@ class HookCalls:
         self._threads: dict[str, PluginThread] = {}
 
     @property
+    def plugins(self) -> Plugins:
+        """Whose hooks are called."""
+        return self._plugins
+
+    def replace(self, plugins: Plugins) -> None:
+        """Call the hooks of ``plugins`` from now on. Calls that were asked for are made; then their threads end, so
+        that nobody waits for one that a former plugin holds."""
+        self._plugins = plugins
+        former, self._threads = self._threads, {}
+        for thread in former.values():
+            thread.close()
+
+    @property
     def readable_types(self) -> frozenset[str]:
         """Source types that a loaded plugin has a loader for."""
         return frozenset(name for loader in self._plugins.loaders for name in loader.source_types)

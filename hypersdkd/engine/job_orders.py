@@ -52,13 +52,9 @@ def _write_order(shop: Workshop, claim: Claim, number: int, planned: PlannedGues
     if (directory / "guest.json").exists():  # another guest's, of a former run
         remove_tree(directory)
     directory.mkdir(mode=0o750, exist_ok=True)
-    order = WorkOrder(
-        claim.id,
-        planned.guest,
-        tuple(str(root) for root in shop.places.source_roots),
-        shop.plugin_directories,
-        shop.worker_plugins,
-    )
+    plugins = shop.worker_plugins
+    roots = tuple(str(root) for root in shop.places.source_roots)
+    order = WorkOrder(claim.id, planned.guest, roots, plugins.directories, plugins.names)
     with JournalWriter(directory, planned.guest.name) as journal:
         journal.append(EventType.CLAIMED, "", {"job": claim.id})
         if planned.problem is not None:

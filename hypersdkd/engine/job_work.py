@@ -75,7 +75,7 @@ class JobWork:
         self._failures = 0
         self._hurry = asyncio.Event()
         self._left = asyncio.Event()
-        self._log = structlog.get_logger().bind(job=claim.id)
+        self._log = structlog.get_logger(job=claim.id)
         self._expected = True
         shop.slots.expect()
 

@@ -68,6 +68,8 @@ class PluginThread:
         self._turns = _Turns()
         self._running: asyncio.Future[object] | None = None
         self._until = 0.0
+        self._users = 0
+        self._closing = False
         threading.Thread(target=self._run, daemon=True, name=f"plugin-{name}").start()
 
     @property
@@ -81,6 +83,14 @@ class PluginThread:
         Raises ``NotCalledError`` when its turn does not come within ``patience`` seconds or the thread is held,
         and ``CallTimeoutError``.
         """
+        self._users += 1
+        try:
+            return await self._call(call, limit, urgent=urgent, patience=patience)
+        finally:
+            self._users -= 1
+            self._end_if_unused()
+
+    async def _call(self, call: Callable[[], object], limit: float, *, urgent: bool, patience: float) -> object:
         try:
             async with asyncio.timeout(patience) as waiting, self._turns.turn(urgent=urgent):
                 if self.busy and not await self._free():
@@ -101,8 +111,13 @@ class PluginThread:
         return await _done_within(self._running, max(0.0, self._until - time.monotonic()))
 
     def close(self) -> None:
-        """End the thread once it is free."""
-        self._tasks.put(None)
+        """End the thread once all calls that were asked for are made and it is free; no other may follow."""
+        self._closing = True
+        self._end_if_unused()
+
+    def _end_if_unused(self) -> None:
+        if self._closing and not self._users:
+            self._tasks.put(None)
 
     def _submit(self, call: Callable[[], object]) -> asyncio.Future[object]:
         loop = asyncio.get_running_loop()

@@ -12,7 +12,6 @@ from hypersdkd.engine.index import Index
 from hypersdkd.engine.intake import Intake
 from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.plan import Places
-from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.queries import Queries
 
 
@@ -29,6 +28,5 @@ class QueueParts:
     announcer: Announcer
     queries: Queries
     intake: Intake
-    plugins: Plugins
     calls: HookCalls
     door: Door

@@ -71,7 +71,7 @@ class QueueService:
             free_bytes=_free_bytes(parts),
             eta_seconds=None,
             last_error=index.last_error,
-            plugins=[record.as_dict() for record in parts.plugins.records],
+            plugins=[record.as_dict() for record in parts.calls.plugins.records],
         )
 
     async def queue(self, limit: int = 1000) -> QueueInspection:

@@ -28,7 +28,7 @@ from hypersdkd.engine.slots import Slots
 from hypersdkd.engine.spool import Spool
 from hypersdkd.engine.validation import validate
 from hypersdkd.engine.workflow import Crew, WorkflowService
-from hypersdkd.engine.workshop import Workshop
+from hypersdkd.engine.workshop import WorkerPlugins, Workshop
 from hypersdkd.host.inotify import Inotify
 from hypersdkd.host.systemd import watchdog_interval
 from hypersdkd.model.problem import fail
@@ -129,8 +129,7 @@ def _crew(config: LoadedConfig, layout: QueueLayout, stack: AsyncExitStack) -> C
         inotify=inotify,
         disk_thread=disk_thread,
         max_attempts=workflow.max_attempts,
-        plugin_directories=tuple(map(str, settings.plugins.dirs)),
-        worker_plugins=tuple(plugins.for_workers),
+        worker_plugins=WorkerPlugins.of(plugins, settings.plugins.dirs),
         validate=lambda text, syntax: validate(calls, text, syntax, mode=mode),
         on_claimed=announcer.claimed,
         on_started=announcer.started,
@@ -152,7 +151,6 @@ def _crew(config: LoadedConfig, layout: QueueLayout, stack: AsyncExitStack) -> C
         announcer=announcer,
         queries=Queries(layout, index),
         intake=intake,
-        plugins=plugins,
         calls=calls,
         door=Door(layout, spool.taken, readiness.not_for_us),
         scheduler=scheduler,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor as ThreadExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TypeVar
 from hypersdkd.engine.claims import Claim
 from hypersdkd.engine.index import ActiveJob
 from hypersdkd.engine.plan import Places
+from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.slots import Slots
 from hypersdkd.engine.spool import Spool
 from hypersdkd.host.inotify import Inotify
@@ -24,8 +25,24 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerPlugins:
+    """What workers load: the plugins ``names``, of which drop-ins lie in ``directories``."""
+
+    directories: tuple[str, ...]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, plugins: Plugins, directories: Sequence[Path]) -> WorkerPlugins:
+        """Those that declare anything for workers."""
+        return cls(tuple(map(str, directories)), tuple(plugins.for_workers))
+
+
+@dataclass(slots=True)
 class Workshop:
-    """What every job's work shares. ``disk_thread`` has one thread: the spool's moves never overlap."""
+    """What every job's work shares. ``disk_thread`` has one thread: the spool's moves never overlap.
+
+    A reload replaces ``executor``, ``max_attempts`` and ``worker_plugins``; guests that run keep those they have.
+    """
 
     mode: str
     spool: Spool
@@ -35,8 +52,7 @@ class Workshop:
     inotify: Inotify
     disk_thread: ThreadExecutor
     max_attempts: int
-    plugin_directories: tuple[str, ...]
-    worker_plugins: tuple[str, ...]
+    worker_plugins: WorkerPlugins
     validate: Callable[[bytes, str], Awaitable[Validation]]
     on_claimed: Callable[[str, float], None]
     on_started: Callable[[ActiveJob], None]

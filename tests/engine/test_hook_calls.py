@@ -256,3 +256,45 @@ async def test_a_queue_that_is_not_json_is_left_out(calls_of) -> None:
     calls, records = calls_of(bad=lambda: QueueInspection(counts={"x": float("nan")}), good=QueueInspection)  # type: ignore[dict-item]
     assert await calls.first(QUEUE) == QueueInspection()
     assert records["bad"].state is PluginState.FAULTY
+
+
+async def test_other_plugins_take_over_while_calls_are_made(calls_of) -> None:
+    """Whoever asked is answered by the one that was asked, also those that still waited; its thread then ends."""
+    gate, threads = threading.Event(), []
+
+    def judge() -> Validation:
+        threads.append(threading.current_thread())
+        gate.wait(20)
+        return Validation(name="former")
+
+    calls, records = calls_of(rules=judge)
+    asked = [asyncio.create_task(calls.first(VALIDATE)) for _ in range(3)]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    calls.replace(FewPlugins(rules=lambda: Validation(name="latter")))  # type: ignore[arg-type]
+    assert await calls.first(VALIDATE) == Validation(name="latter"), "it does not wait for the former one's thread"
+    gate.set()
+    assert [answer.name for answer in await asyncio.gather(*asked)] == ["former"] * 3  # type: ignore[union-attr]
+    assert records["rules"].errors == 0
+    assert len(set(threads)) == 1
+    await asyncio.to_thread(threads[0].join, 10)
+    assert not threads[0].is_alive()
+
+
+async def test_the_thread_of_a_plugin_that_is_taken_away_ends(calls_of) -> None:
+    threads: list[threading.Thread] = []
+    calls, _records = calls_of(gone=lambda: threads.append(threading.current_thread()))
+    await calls.each(STATUS)
+    calls.replace(FewPlugins())  # type: ignore[arg-type]
+    assert await calls.each(STATUS) == []
+    await asyncio.to_thread(threads[0].join, 10)
+    assert not threads[0].is_alive()
+
+
+async def test_a_plugin_that_is_stuck_is_mended_by_its_replacement(calls_of) -> None:
+    gate = threading.Event()
+    calls, _records = calls_of(limit=0.05, stuck=lambda: gate.wait(20))
+    await calls.each(STATUS)
+    calls.replace(FewPlugins(stuck=lambda: {"well": 1}))  # type: ignore[arg-type]
+    assert [answer for _record, answer in await calls.each(STATUS)] == [{"well": 1}]
+    gate.set()

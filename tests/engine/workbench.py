@@ -25,7 +25,7 @@ from hypersdkd.engine.slots import Slots
 from hypersdkd.engine.spool import Spool
 from hypersdkd.engine.validation import validate
 from hypersdkd.engine.workflow import Crew, WorkflowService
-from hypersdkd.engine.workshop import Workshop
+from hypersdkd.engine.workshop import WorkerPlugins, Workshop
 from hypersdkd.host.inotify import Inotify
 from hypersdkd.model.event import Event
 from hypersdkd.model.problem import Problem
@@ -60,8 +60,7 @@ class Workbench:
             inotify=self.inotify,
             disk_thread=self.disk_thread,
             max_attempts=2,
-            plugin_directories=(),
-            worker_plugins=tuple(self.plugins.for_workers),
+            worker_plugins=WorkerPlugins.of(self.plugins, ()),
             validate=lambda text, syntax: validate(self.calls, text, syntax, mode=mode),
             on_claimed=self.announcer.claimed,
             on_started=self.announcer.started,
@@ -83,7 +82,6 @@ class Workbench:
             intake=self.intake,
             scheduler=self.scheduler,
             shop=self.shop,
-            plugins=self.plugins,
             calls=self.calls,
             door=Door(layout, spool.taken, rules.not_for_us),
         )
