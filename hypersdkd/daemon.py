@@ -22,6 +22,7 @@ from hypersdkd.engine.observing import Observing
 from hypersdkd.engine.observing_service import OBSERVE
 from hypersdkd.engine.plugin_endpoints import EndpointCalls
 from hypersdkd.engine.plugins import Plugins
+from hypersdkd.engine.reload import Reload
 from hypersdkd.engine.subscriptions import Subscriptions
 from hypersdkd.engine.working import Working, find_executor
 from hypersdkd.host.systemd import Notifier, watchdog_interval
@@ -44,11 +45,15 @@ _OPEN_FILES: Final = 65_536
 class Daemon:
     """One queue's daemon. :meth:`run` returns when it has drained."""
 
-    def __init__(self, config: LoadedConfig) -> None:
+    def __init__(self, config: LoadedConfig, read: Callable[[], LoadedConfig] | None = None) -> None:
+        """``read`` finds and judges the configuration again, for a reload; by default in the same file."""
         self._config = config
+        self._read = read or (lambda: load_config(config.path))
         self._log = structlog.get_logger()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._ready = False  # READY=1 was said, and no RELOADING=1 since
         self._notifier = Notifier()
         self.addresses: tuple[str, ...] = ()
 
@@ -62,7 +67,7 @@ class Daemon:
             stack.callback(starting.cancel)
             subscriptions = Subscriptions(parts.calls, parts.announcer.broadcast)
             stack.push_async_callback(subscriptions.close)
-            subscriptions.follow(parts.plugins.subscribers)
+            subscriptions.follow(parts.calls.plugins.subscribers)
             await work.start()
             api = self._config.settings.api
             app = make_app(work.service, EndpointCalls(parts, work.service.view))
@@ -73,8 +78,9 @@ class Daemon:
             self._log.info("ready", addresses=server.addresses, mode=parts.mode, base_dir=str(parts.layout.base))
             starting.cancel()
             self._notifier.ready(f"{parts.mode} mode, {', '.join(server.addresses) or 'no address'}")
+            self._ready = True
             on_ready()
-            await self._serve(work)
+            await self._serve(work, subscriptions)
 
     def stop(self) -> None:
         """Drain and end; called again, end running guests at once."""
@@ -82,13 +88,24 @@ class Daemon:
             self._hurry.set()
         self._stop.set()
 
-    async def _serve(self, work: Working | Observing) -> None:
+    def reload(self) -> None:
+        """Read the configuration and the plugins again. Asked for while it does so, it does it once more."""
+        if self._stop.is_set():
+            return
+        if self._ready:
+            self._notifier.reloading()  # at once, or whoever waits for the reload takes it for done
+            self._ready = False
+        self._reload.set()
+
+    async def _serve(self, work: Working | Observing, subscriptions: Subscriptions) -> None:
         loops = [
             *(asyncio.create_task(loop) for loop in work.loops()),
             asyncio.create_task(self._tell_systemd(work), name="systemd"),
             asyncio.create_task(_until(self._stop), name="stop"),
+            reloading := asyncio.create_task(self._reload_when_asked(work, subscriptions), name="reload"),
         ]
         ended, _running = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
+        reloading.cancel()
         self._notifier.stopping("draining")
         self._log.info("stopping")
         await self._drain(work)
@@ -98,8 +115,25 @@ class Daemon:
         for task in ended:
             task.result()  # a loop that ended by itself ended in an error: say so
 
+    async def _reload_when_asked(self, work: Working | Observing, subscriptions: Subscriptions) -> None:
+        reload = Reload(work, self._read, lambda plugins: subscriptions.follow(plugins.subscribers))
+        while True:
+            await self._reload.wait()
+            if self._ready:  # it was asked for during the start
+                self._notifier.reloading()
+                self._ready = False
+            asking = asyncio.create_task(self._ask_for_time("reloading"))
+            try:
+                while self._reload.is_set():
+                    self._reload.clear()
+                    await reload()
+            finally:
+                asking.cancel()
+            self._notifier.ready(_status(work))
+            self._ready = True
+
     async def _drain(self, work: Working | Observing) -> None:
-        seconds = self._config.settings.workflow.drain_seconds
+        seconds = work.parts.config.settings.workflow.drain_seconds
         drain = asyncio.create_task(work.drain(seconds))
         hurry = asyncio.create_task(self._hurry.wait())
         asking = asyncio.create_task(self._ask_for_time("draining"))
@@ -122,7 +156,7 @@ class Daemon:
         interval = watchdog_interval()
         while True:
             stalled = work.stalled(interval) if interval else ""
-            self._notifier.status(stalled or work.summary())
+            self._notifier.status(stalled or _status(work))
             if interval and not stalled:
                 self._notifier.watchdog()
             await asyncio.sleep(min(_STATUS_INTERVAL, interval / 2) if interval else _STATUS_INTERVAL)
@@ -137,6 +171,10 @@ def _check(config: LoadedConfig) -> None:
     plugins = Plugins.load(config.settings.plugins.dirs, config.settings.plugins.disabled)
     if config.settings.executor != OBSERVE:
         find_executor(plugins, config.settings.executor)
+
+
+def _status(work: Working | Observing) -> str:
+    return "; ".join(filter(None, (work.summary(), work.parts.config.summary())))
 
 
 async def _until(event: asyncio.Event) -> None:
@@ -172,7 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _OPEN_FILES), hard))
     try:
-        asyncio.run(_run(config))
+        asyncio.run(_run(Daemon(config, lambda: load_config(options.config))))
     except ProblemError as error:
         structlog.get_logger().error(error.problem.message, code=error.problem.code, remedy=error.problem.remedy)
         return EXIT_CONFIG if error.problem.code == "config-invalid" else 1
@@ -181,12 +219,9 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-async def _run(config: LoadedConfig) -> None:
-    daemon = Daemon(config)
+async def _run(daemon: Daemon) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop)
-    loop.add_signal_handler(
-        signal.SIGHUP, structlog.get_logger().warning, "reload is not available yet; restart to apply changes"
-    )
+    loop.add_signal_handler(signal.SIGHUP, daemon.reload)
     await daemon.run()

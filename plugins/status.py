@@ -33,5 +33,6 @@ def hypersdkd_status(view: StatusView) -> Mapping[str, object]:
         "disk": {"free_bytes": view.free_bytes},
         "eta_seconds": view.eta_seconds,
         "last_error": view.last_error,
+        "config": dict(view.config),
         "plugins": list(view.plugins),
     }

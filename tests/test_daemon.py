@@ -7,7 +7,9 @@ import contextlib
 import json
 import os
 import socket
+import threading
 import time
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -193,3 +195,82 @@ async def test_it_forgets_old_jobs_when_it_has_started(tmp_path: Path) -> None:
     assert {path.name for day in layout.dated() for path in day.iterdir()} == {"old.json", "old.json.error.json"}
     daemon.stop()
     await running
+
+
+@contextlib.contextmanager
+def notices_of(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bytes], Awaitable[bytes]]]:
+    """A systemd that hears; its callable returns all that was said up to a message with these words."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+        notices.bind(str(root / "notify"))
+        notices.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(root / "notify"))
+
+        async def heard(words: bytes) -> bytes:
+            text = b""
+            while words not in text.rpartition(b"\n\n")[2]:
+                text += b"\n\n" + await asyncio.to_thread(notices.recv, 4096)
+            return text
+
+        yield heard
+
+
+async def status_of(daemon: Daemon) -> dict[str, object]:
+    host, port = daemon.addresses[0].removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /api/workflow/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    body = (await reader.read()).partition(b"\r\n\r\n")[2]
+    writer.close()
+    await writer.wait_closed()
+    status: dict[str, object] = json.loads(body)
+    return status
+
+
+async def test_systemd_hears_of_a_reload_and_what_came_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with notices_of(tmp_path, monkeypatch) as heard:
+        daemon = Daemon(loaded(tmp_path))
+        running = await started(daemon)
+        await heard(b"READY=1")
+        configure(tmp_path, workflow={"base_dir": str(tmp_path / "queue"), "max_workers": 9})
+        daemon.reload()
+        said = await heard(b"READY=1")
+        assert b"MONOTONIC_USEC=" in said.partition(b"RELOADING=1")[2].partition(b"READY=1")[0]
+        assert (await status_of(daemon))["max_workers"] == 9
+        (tmp_path / "config.yaml").write_text("workflow: {max_workers: none}")
+        daemon.reload()
+        said = await heard(b"READY=1")
+        assert b"STATUS=0 running, 0 queued; configuration not reloaded: workflow.max_workers: " in said
+        status = await status_of(daemon)
+        assert (status["running"], status["max_workers"]) == (True, 9)
+        configure(tmp_path, api={"listen": []})
+        daemon.reload()
+        assert b"restart to apply api.listen" in await heard(b"READY=1")
+        await heard(b"; restart to apply api.listen")  # as long as it is so
+        daemon.stop()
+        await running
+
+
+async def test_reloads_that_are_asked_for_at_once_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, reads, gate = loaded(tmp_path), 0, threading.Event()
+
+    def read() -> LoadedConfig:
+        nonlocal reads
+        reads += 1
+        gate.wait(20)
+        return config
+
+    with notices_of(tmp_path, monkeypatch) as heard:
+        daemon = Daemon(config, read)
+        daemon.reload()  # during its start: it is done after it
+        running = await started(daemon)
+        said = await heard(b"RELOADING=1")
+        assert b"READY=1" in said.partition(b"RELOADING=1")[0]
+        for _ in range(50):
+            daemon.reload()
+        gate.set()
+        said = await heard(b"READY=1")
+        assert reads == 2, "the one that was under way, and one for all that came meanwhile"
+        daemon.stop()
+        daemon.reload()
+        assert b"RELOADING=1" not in await heard(b"STOPPING=1")
+        await running
+        assert reads == 2

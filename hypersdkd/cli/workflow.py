@@ -94,6 +94,7 @@ def _show_status(terminal: Terminal, reply: Reply, *, running: bool) -> None:
         ("Time To Go", duration(whole(reply, "eta_seconds")) if reply.get("eta_seconds") is not None else ""),
         ("Free Space", size(whole(disk, "free_bytes")) if disk else ""),
         ("Last Error", text(reply, "last_error")),
+        ("Configuration", _configuration(inner(reply, "config"))),
     ]
     terminal.heading("Workflow Daemon Status")
     terminal.table(("Property", "Value"), [*listed, *(row for row in optional if row[1])])
@@ -102,6 +103,15 @@ def _show_status(terminal: Terminal, reply: Reply, *, running: bool) -> None:
 def _missing(reply: Reply) -> str:
     missing = reply.get("missing_directories")
     return ", ".join(map(str, missing)) if isinstance(missing, list) else ""
+
+
+def _configuration(reply: Mapping[str, object]) -> str:
+    """What is to be done about the configuration's file; empty if it is in force as it is."""
+    problems, keys = rows(reply, "problems"), reply.get("needs_restart")
+    if problems:
+        first = ": ".join(filter(None, (text(problems[0], "path"), text(problems[0], "message"))))
+        return f"Not reloaded: {first}" + (f" and {len(problems) - 1} more" if len(problems) > 1 else "")
+    return f"Restart to apply {', '.join(map(str, keys))}" if isinstance(keys, list) and keys else ""
 
 
 def _say_what_next(terminal: Terminal, reply: Reply) -> None:

@@ -271,9 +271,11 @@ class LoadedConfig:
     """What is in force. ``path`` is the file it came from, ``None`` for the defaults alone.
 
     ``mode`` is decided, and ``mode_reason`` says how in a clause; ``settings.workflow.base_dir`` fits it.
+    ``written`` is the same before that: what the file says.
     """
 
     settings: Settings
+    written: Settings
     path: Path | None
     warnings: tuple[Problem, ...]
     mode: Mode
@@ -297,11 +299,12 @@ def load_config(
         problems += explain(error, Settings)
     if problems:
         raise ConfigInvalidError(problems)
+    written = settings
     mode, reason = decide_mode(settings, base_dirs)
     if "base_dir" not in settings.workflow.model_fields_set:
         workflow = settings.workflow.model_copy(update={"base_dir": base_dirs[mode]})
         settings = settings.model_copy(update={"workflow": workflow})
-    return LoadedConfig(settings, found, reading.warnings, mode, reason)
+    return LoadedConfig(settings, written, found, reading.warnings, mode, reason)
 
 
 def decide_mode(settings: Settings, base_dirs: Mapping[Mode, Path] = BASE_DIRS) -> tuple[Mode, str]:

@@ -51,12 +51,12 @@ class HookCalls:
         return self._plugins
 
     def replace(self, plugins: Plugins) -> None:
-        """Call the hooks of ``plugins`` from now on. Calls that were asked for are made; then their threads end, so
-        that nobody waits for one that a former plugin holds."""
+        """Call the hooks of ``plugins`` from now on. Of a plugin that is not the same any more the calls that were
+        asked for are made, and its thread ends; who asks its successor does not wait for that."""
+        stay = {record.name for record in plugins.records if any(record is one for one in self._plugins.records)}
         self._plugins = plugins
-        former, self._threads = self._threads, {}
-        for thread in former.values():
-            thread.close()
+        for name in self._threads.keys() - stay:
+            self._threads.pop(name).close()
 
     @property
     def readable_types(self) -> frozenset[str]:

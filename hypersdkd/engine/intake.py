@@ -102,6 +102,11 @@ class Intake:
             await self._round()
             self.last_round = time.monotonic()
 
+    def pace(self, poll_interval: float, beat_interval: float) -> None:
+        """Look so often from now on."""
+        self._poll_interval, self._beat_interval = poll_interval, beat_interval
+        self.check()
+
     def _settling(self) -> float:
         """Seconds after which something that waits may be ready; infinite when nothing waits."""
         return max(_LEAST_PAUSE, self._readiness.settle_seconds) if self._index.waiting_count() else math.inf

@@ -42,7 +42,7 @@ class ObservedLayout(QueueLayout):
         return [str(place) for place in places if not place.is_dir()]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OwnersReadiness(Readiness):
     """The owner decides when a file is taken: what it might take is pending, and no file is opened to look."""
 

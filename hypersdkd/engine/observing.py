@@ -12,13 +12,15 @@ from typing import Final
 import structlog
 
 from hypersdkd.engine.claims import ClaimStore
-from hypersdkd.engine.config import LoadedConfig
+from hypersdkd.engine.config import LoadedConfig, Settings
+from hypersdkd.engine.config_in_force import ConfigInForce
 from hypersdkd.engine.hook_calls import HookCalls
 from hypersdkd.engine.index import Index
 from hypersdkd.engine.intake import Intake
 from hypersdkd.engine.observed_queue import ObservedLayout, ObserversDoor, OwnersReadiness
 from hypersdkd.engine.observing_service import ObserversAnnouncer, ObservingService
 from hypersdkd.engine.plan import Places
+from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.queries import Queries
 from hypersdkd.engine.queue_parts import QueueParts
 from hypersdkd.engine.working import beat_interval, load_plugins
@@ -38,7 +40,7 @@ class Observing:
         self._log = structlog.get_logger()
         self._missing: list[str] = []
         self.parts = _parts(config, self._layout, stack)
-        self.service = ObservingService(self.parts, self._layout, workflow.max_workers)
+        self.service = ObservingService(self.parts, self._layout)
 
     async def start(self) -> None:
         """Look at all that is there."""
@@ -67,6 +69,13 @@ class Observing:
         """Nothing runs here that would need time."""
         self.service.draining = True
 
+    def adapt(self, settings: Settings, plugins: Plugins) -> None:
+        """Go on under ``settings`` and with ``plugins``."""
+        self.parts.calls.replace(plugins)
+        self.parts.readiness.settle_seconds = settings.workflow.settle_seconds
+        self._poll_interval = settings.workflow.poll_interval
+        self.parts.intake.pace(self._poll_interval, beat_interval(self._poll_interval))
+
     async def _look_out(self) -> None:
         """Look often for directories that are missing, and at once into those that come."""
         while True:
@@ -94,6 +103,7 @@ def _parts(config: LoadedConfig, layout: ObservedLayout, stack: AsyncExitStack) 
         return os.path.lexists(layout.processing / name) or index.where(name) is not None
 
     return QueueParts(
+        config=ConfigInForce(config),
         mode=mode,
         mode_reason=config.mode_reason,
         layout=layout,
@@ -102,8 +112,8 @@ def _parts(config: LoadedConfig, layout: ObservedLayout, stack: AsyncExitStack) 
         index=index,
         announcer=ObserversAnnouncer(index),
         queries=Queries(layout, index),
+        readiness=readiness,
         intake=intake,
-        plugins=plugins,
         calls=calls,
         door=ObserversDoor(layout, taken, readiness.not_for_us),
     )

@@ -40,18 +40,17 @@ class ObserversAnnouncer(Announcer):
 class ObservingService(QueueService):
     """Implements ``spec.service.Workflow``; what only the owner can do is refused with ``queue-observed``."""
 
-    def __init__(self, parts: QueueParts, layout: ObservedLayout, max_workers: int) -> None:
-        """``max_workers`` is what the configuration says, which the owner may have been given too."""
+    def __init__(self, parts: QueueParts, layout: ObservedLayout) -> None:
         super().__init__(parts)
         self._layout = layout
-        self._max_workers = max_workers
         self.draining = False
 
     def view(self) -> StatusView:
-        """What the core knows of itself and of the queue."""
+        """What the core knows of itself and of the queue. ``max_workers`` is what the configuration says, which the
+        owner may have been given too."""
         return replace(
             super().view(),
-            max_workers=self._max_workers,
+            max_workers=self._parts.config.settings.workflow.max_workers,
             draining=self.draining,
             executor=OBSERVE,
             missing_directories=self._layout.missing(),

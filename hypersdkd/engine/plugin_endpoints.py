@@ -27,11 +27,11 @@ class EndpointCalls:
 
     def all(self) -> Sequence[Endpoint]:
         """Each endpoint that a loaded plugin has declared."""
-        return [endpoint for _record, endpoint in self._parts.plugins.endpoints.values()]
+        return [endpoint for _record, endpoint in self._parts.calls.plugins.endpoints.values()]
 
     async def answer(self, endpoint: Endpoint, request: Request, requests: Requests) -> Response:
         """The plugin's reply. Raises its ``ProblemError``, else ``plugin-failed``."""
-        record, _ = self._parts.plugins.endpoints[endpoint.path]
+        record, _ = self._parts.calls.plugins.endpoints[endpoint.path]
         counts = self._counts(requests)
         try:
             response = await self._parts.calls.contained(record, lambda: _checked(endpoint.answer(request, counts)))
@@ -43,7 +43,7 @@ class EndpointCalls:
     def _counts(self, requests: Requests) -> Counts:
         view, parts = self._view(), self._parts
         errors: Counter[str] = Counter()
-        for record in parts.plugins.records:  # one that was refused may have the name of another
+        for record in parts.calls.plugins.records:  # one that was refused may have the name of another
             errors[record.name] += record.errors
         return Counts(
             version=view.version,

@@ -52,6 +52,8 @@ class Plugins:
     def __init__(self) -> None:
         self._pluggy = pluggy.PluginManager(PROJECT)
         self._pluggy.add_hookspecs(Hooks)
+        self._former: Plugins | None = None
+        self._codes: dict[str, bytes] = {}
         self._records: dict[str, PluginRecord] = {}
         self._loaders: list[Loader] = []
         self._steps: list[tuple[str, Step]] = []
@@ -61,13 +63,19 @@ class Plugins:
 
     @classmethod
     def load(
-        cls, directories: Sequence[Path] = (), disabled: Iterable[str] = (), only: frozenset[str] | None = None
+        cls,
+        directories: Sequence[Path] = (),
+        disabled: Iterable[str] = (),
+        only: frozenset[str] | None = None,
+        former: Plugins | None = None,
     ) -> Plugins:
         """Load every entry point of the group ``hypersdkd``, then every ``*.py`` of the directories.
 
-        ``only`` names those that are wanted; the others are not even recorded.
+        ``only`` names those that are wanted; the others are not even recorded. Of ``former``, which these take over
+        from, a plugin stays the one it is, with all that it keeps, if its code is the same and it has not failed.
         """
         plugins = cls()
+        plugins._former = former
         off = frozenset(disabled)
         points = [point for point in importlib.metadata.entry_points(group=PROJECT) if _wanted(point.name, only)]
         for point in sorted(points, key=lambda point: point.name):
@@ -87,7 +95,8 @@ class Plugins:
             if refusal:
                 plugins._refuse(record, refusal)
             else:
-                plugins._add(record, off, lambda path=path, source=source: _import_source(path, source))  # type: ignore[misc]
+                plugins._add(record, off, lambda path=path, source=source: _import_source(path, source), source)  # type: ignore[misc]
+        plugins._former = None
         return plugins
 
     # -- what there is ----------------------------------------------------------------------------
@@ -143,7 +152,9 @@ class Plugins:
         key = record.name if record.name not in self._records else record.source
         self._records[key] = record
 
-    def _add(self, record: PluginRecord, disabled: frozenset[str], load: Callable[[], object]) -> None:
+    def _add(
+        self, record: PluginRecord, disabled: frozenset[str], load: Callable[[], object], code: bytes = b""
+    ) -> None:
         if record.name in self._records:
             self._refuse(record, f"its name is taken by {self._records[record.name].source}")
             return
@@ -151,14 +162,25 @@ class Plugins:
         if record.name in disabled:
             record.state = PluginState.DISABLED
             return
+        self._codes[record.name] = code
+        same = self._former._same(record, code) if self._former is not None else None
+        if same is not None:
+            record = self._records[record.name] = same[0]
         try:
-            self._register(record, _within(IMPORT_LIMIT, lambda: _instance(load())))
+            self._register(record, same[1] if same else _within(IMPORT_LIMIT, lambda: _instance(load())))
         except TimeoutError:
             record.blame(PluginState.BROKEN, f"its import or a declaration took longer than {IMPORT_LIMIT:g} s")
         except BaseException as error:
             record.blame(PluginState.BROKEN, f"{type(error).__name__}: {error}", traceback.format_exc())
         if record.state is PluginState.BROKEN and self._pluggy.has_plugin(record.name):
             self._pluggy.unregister(name=record.name)
+
+    def _same(self, record: PluginRecord, code: bytes) -> tuple[PluginRecord, object] | None:
+        """The plugin here, with its record, that ``record`` and ``code`` are those of, if nothing has befallen it."""
+        mine = self._records.get(record.name)
+        if mine is None or mine.state is not PluginState.LOADED or mine.source != record.source:
+            return None
+        return (mine, self._pluggy.get_plugin(record.name)) if self._codes[record.name] == code else None
 
     def _register(self, record: PluginRecord, plugin: object) -> None:
         self._pluggy.register(plugin, name=record.name)

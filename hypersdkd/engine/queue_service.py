@@ -71,6 +71,7 @@ class QueueService:
             free_bytes=_free_bytes(parts),
             eta_seconds=None,
             last_error=index.last_error,
+            config=parts.config.as_dict(),
             plugins=[record.as_dict() for record in parts.calls.plugins.records],
         )
 

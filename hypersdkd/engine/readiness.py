@@ -77,9 +77,10 @@ class Entry:
     look: Look | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Readiness:
-    """The rules of one queue. ``settle_seconds``: how long a file must stay unchanged where no better sign exists."""
+    """The rules of one queue. ``settle_seconds``: how long a file must stay unchanged where no better sign exists; it
+    may be changed at any time."""
 
     mode: str
     settle_seconds: float

@@ -81,6 +81,11 @@ class Scheduler:
                 self.last_round = time.monotonic()
             self.last_round = time.monotonic()
 
+    def pace(self, beat_interval: float) -> None:
+        """Make a round so often from now on."""
+        self._beat_interval = beat_interval
+        self.wake()
+
     def wake(self) -> None:
         """Something became ready, or a slot idle."""
         self._wake.set()

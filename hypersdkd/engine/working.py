@@ -11,7 +11,8 @@ from contextlib import AsyncExitStack
 import structlog
 
 from hypersdkd.engine.announcer import Announcer
-from hypersdkd.engine.config import LoadedConfig
+from hypersdkd.engine.config import LoadedConfig, Settings
+from hypersdkd.engine.config_in_force import ConfigInForce
 from hypersdkd.engine.door import Door
 from hypersdkd.engine.hook_calls import HookCalls
 from hypersdkd.engine.index import Index
@@ -83,11 +84,29 @@ class Working:
         """Start nothing more; running guests get ``seconds`` to finish."""
         await self._crew.scheduler.drain(seconds)
 
+    def adapt(self, settings: Settings, plugins: Plugins) -> None:
+        """Go on under ``settings`` and with ``plugins``. Guests that run keep what they have."""
+        crew, shop, workflow = self._crew, self._crew.shop, settings.workflow
+        crew.calls.replace(plugins)
+        shop.worker_plugins = WorkerPlugins.of(plugins, settings.plugins.dirs)
+        provided = [executor for executor in plugins.executors if executor.name == shop.executor.name]
+        if provided:
+            shop.executor = provided[0]
+        else:
+            structlog.get_logger().warning("the executor in use stays until a restart", executor=shop.executor.name)
+        shop.max_attempts = workflow.max_attempts
+        crew.readiness.settle_seconds = workflow.settle_seconds
+        beat = beat_interval(workflow.poll_interval)
+        crew.intake.pace(workflow.poll_interval, beat)
+        crew.scheduler.pace(beat)
+        shop.slots.resize(workflow.max_workers)
+        self._retention.keep(settings.retention)
 
-def load_plugins(config: LoadedConfig) -> Plugins:
-    """The plugins that the configuration asks for; those that are not usable are logged."""
+
+def load_plugins(config: LoadedConfig, former: Plugins | None = None) -> Plugins:
+    """The plugins that the configuration asks for; those that are not usable are logged. See :meth:`Plugins.load`."""
     settings, log = config.settings.plugins, structlog.get_logger()
-    plugins = Plugins.load(settings.dirs, settings.disabled)
+    plugins = Plugins.load(settings.dirs, settings.disabled, former=former)
     for name in set(settings.disabled) - {record.name for record in plugins.records}:
         log.warning("plugins.disabled names a plugin that is not there", plugin=name)
     for record in plugins.records:
@@ -142,6 +161,7 @@ def _crew(config: LoadedConfig, layout: QueueLayout, stack: AsyncExitStack) -> C
     intake = Intake(layout, index, readiness, **polling, on_change=scheduler.wake)
     stack.callback(intake.close)
     return Crew(
+        config=ConfigInForce(config),
         mode=mode,
         mode_reason=config.mode_reason,
         layout=layout,
@@ -150,6 +170,7 @@ def _crew(config: LoadedConfig, layout: QueueLayout, stack: AsyncExitStack) -> C
         index=index,
         announcer=announcer,
         queries=Queries(layout, index),
+        readiness=readiness,
         intake=intake,
         calls=calls,
         door=Door(layout, spool.taken, readiness.not_for_us),

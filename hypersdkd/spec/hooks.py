@@ -2,7 +2,7 @@
 
 The first four are *calls*: each implementation is called by itself, off the event loop, with a time
 limit, so that one that raises or blocks harms nobody but its own plugin's record. The others *declare*:
-they are called once, when the plugin is loaded, and return frozen declarations.
+they are called when the plugin is loaded, once more at each reload, and return frozen declarations.
 """
 
 from __future__ import annotations

@@ -94,6 +94,7 @@ class StatusView:
     free_bytes: int
     eta_seconds: int | None
     last_error: str
+    config: Mapping[str, object] = field(default_factory=dict)
     plugins: Sequence[Mapping[str, object]] = field(default=())
     missing_directories: Sequence[str] = field(default=())
 

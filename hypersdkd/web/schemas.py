@@ -110,6 +110,14 @@ _STATUS: Final[Mapping[str, Schema]] = {
     "disk": _object({"free_bytes": _whole()}),
     "eta_seconds": _maybe(_whole("The longest of the running guests")),
     "last_error": _text(),
+    "config": _object(
+        {
+            "path": _maybe(_text("The file that is in force; null: there was none")),
+            "loaded_at": _TIME,
+            "problems": _list(_ref("Problem")),
+            "needs_restart": _list(_text()),
+        }
+    ),
     "plugins": _list(_ref("Plugin")),
 }
 

@@ -46,6 +46,23 @@ def test_status_shows_what_else_the_daemon_tells(run: Run, canned: Canned) -> No
     assert "\x1b" not in result.out
 
 
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"problems": [], "needs_restart": []}, ""),
+        ({"problems": [], "needs_restart": ["mode", "api.listen"]}, "Restart to apply mode, api.listen"),
+        ({"problems": [{"path": "x.y", "message": "\x1b[2Jbad"}] * 3}, "Not reloaded: x.y: bad and 2 more"),
+        ({"problems": [{"path": "", "message": "gone"}], "needs_restart": ["mode"]}, "Not reloaded: gone"),
+    ],
+)
+def test_status_says_when_the_configuration_is_not_in_force(
+    run: Run, canned: Canned, config: dict[str, object], words: str
+) -> None:
+    reply(canned, "/api/workflow/status", {**STATUS, "config": config})
+    rows = [line.split(maxsplit=1) for line in run("workflow", "status").out.splitlines() if "Configuration" in line]
+    assert [row[1].strip() for row in rows] == ([words] if words else [])
+
+
 def test_json_is_the_reply_itself(run: Run, canned: Canned) -> None:
     page = {"jobs": [{"id": "a", "more": 1}], "total": 1, "cursor": ""}
     for name, document in (("status", STATUS), ("queue", {"counts": {}}), ("jobs", page)):

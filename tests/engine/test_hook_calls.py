@@ -28,11 +28,12 @@ class FewPlugins:
     """Stands for the loaded plugins: functions of no arguments, by name."""
 
     def __init__(self, **calls: Callable[..., object]) -> None:
-        self.records = {name: PluginRecord(name, name) for name in calls}
+        self.by_name = {name: PluginRecord(name, name) for name in calls}
+        self.records = list(self.by_name.values())
         self._calls = calls
 
     def implementations(self, _hook: str) -> list[Implementation]:
-        return [Implementation(self.records[name], call, ()) for name, call in self._calls.items()]
+        return [Implementation(self.by_name[name], call, ()) for name, call in self._calls.items()]
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def calls_of() -> Iterator[Callable[..., tuple[HookCalls, dict[str, PluginRecord
     def make(limit: float = 5.0, **calls: Callable[..., object]) -> tuple[HookCalls, dict[str, PluginRecord]]:
         plugins = FewPlugins(**calls)
         made.append(HookCalls(plugins, limit))  # type: ignore[arg-type]
-        return made[-1], plugins.records
+        return made[-1], plugins.by_name
 
     yield make
     for each in made:

@@ -342,3 +342,41 @@ def test_a_class_is_made_anew_each_time_that_it_is_loaded(drop_in: Callable[...,
 def test_a_class_that_cannot_be_made_is_broken(drop_in: Callable[..., Plugins]) -> None:
     plugins = drop_in(keeps=KEEPS.replace("self.called = 0", "raise OSError('no luck')"))
     assert told(plugins, "keeps") == ("broken", "plugin keeps: OSError: no luck")
+
+
+SAME = HEAD + "class Plugin:\n    @hookimpl\n    def hypersdkd_status(self, view):\n        return {'id': id(self)}\n"
+
+
+def test_what_has_not_changed_stays_the_one_it_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+
+    def write(name: str, text: str) -> None:
+        (tmp_path / f"{name}.py").write_text(text)
+        (tmp_path / f"{name}.py").chmod(0o644)
+
+    def plugin(plugins: Plugins, name: str) -> object:
+        (found,) = [each for each in plugins.implementations("hypersdkd_status") if each.record.name == name]
+        return found.call.__self__  # type: ignore[attr-defined]
+
+    for name in ("same", "changed", "faulty", "off"):
+        write(name, SAME)
+    first = Plugins.load([tmp_path])
+    record(first, "same").errors = 7
+    record(first, "faulty").blame(PluginState.FAULTY, "it failed once")
+    write("changed", SAME + "# in some way\n")
+    second = Plugins.load([tmp_path], ["off"], former=first)
+    assert plugin(second, "same") is plugin(first, "same")
+    assert record(second, "same") is record(first, "same")
+    assert record(second, "status") is record(first, "status"), "installed ones too"
+    for name in ("changed", "faulty"):
+        assert plugin(second, name) is not plugin(first, name)
+        assert told(second, name) == ("loaded", "")
+    assert (told(first, "off"), told(second, "off")) == (("loaded", ""), ("disabled", ""))
+    third = Plugins.load([tmp_path], former=second)
+    assert told(third, "off") == ("loaded", "")
+    assert plugin(third, "same") is plugin(first, "same")
+    assert plugin(third, "changed") is plugin(second, "changed")
+    (tmp_path / "other").mkdir(mode=0o755)
+    (tmp_path / "same.py").rename(tmp_path / "other" / "same.py")
+    moved = Plugins.load([tmp_path / "other"], former=third)
+    assert plugin(moved, "same") is not plugin(first, "same"), "of another place it is another one"

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from hypersdkd.engine.announcer import Announcer
 from hypersdkd.engine.claims import Claim
+from hypersdkd.engine.config import LoadedConfig, Settings
+from hypersdkd.engine.config_in_force import ConfigInForce
 from hypersdkd.engine.door import Door
 from hypersdkd.engine.hook_calls import HookCalls
 from hypersdkd.engine.index import Index
@@ -70,7 +72,9 @@ class Workbench:
         rules = Readiness(mode, 0.0)
         self.scheduler = Scheduler(self.shop, self.index, rules, beat_interval=3600)
         self.intake = Intake(layout, self.index, rules, poll_interval=3600, on_change=self._look)
+        settings = Settings()
         crew = Crew(
+            config=ConfigInForce(LoadedConfig(settings, settings, None, (), mode, "a test")),
             mode=mode,
             mode_reason="a test",
             layout=layout,
@@ -79,6 +83,7 @@ class Workbench:
             index=self.index,
             announcer=self.announcer,
             queries=Queries(layout, self.index),
+            readiness=rules,
             intake=self.intake,
             scheduler=self.scheduler,
             shop=self.shop,

@@ -115,6 +115,37 @@ def test_a_dropped_manifest_of_another_user_becomes_a_checked_qcow2(service: Box
     service.run("qemu-img", "compare", "/srv/box/web01.source.raw", output)
 
 
+def status_of(service: Box) -> dict[str, object]:
+    status: dict[str, object] = json.loads(service.run("curl", "-sS", "http://localhost:8080/api/workflow/status"))
+    return status
+
+
+def test_a_reload_is_in_force_and_a_bad_file_changes_nothing(service: Box, shared: Path) -> None:
+    drop_in = (
+        "from hypersdkd.spec.hooks import hookimpl\n@hookimpl\ndef hypersdkd_status(view):\n    return {'site': 1}\n"
+    )
+    (shared / "site.py").write_text(drop_in)
+    service.run("install", "-D", "-m", "644", "/srv/box/site.py", "/etc/hypersdkd/plugins.d/site.py")
+    config = "/etc/hypersdkd/hypersdkd.yaml"
+    process = show(service, "MainPID")
+
+    def reload(text: str, words: str) -> dict[str, object]:
+        (shared / "hypersdkd.yaml").write_text(text)
+        service.run("install", "-m", "644", "/srv/box/hypersdkd.yaml", config)
+        service.run("systemctl", "reload", "hypersdkd")
+        until(service, f"systemctl show --value -p StatusText hypersdkd | grep -q '{words}'")
+        until(service, "test $(systemctl show --value -p SubState hypersdkd) = running")
+        return status_of(service)
+
+    status = reload("workflow: {max_workers: 7}\nexecutor: local\nmode: manifest\n", "restart to apply mode")
+    assert (status["max_workers"], status["site"]) == (7, 1)
+    status = reload("workflow: {max_workers: 8, pol_interval: 1}\n", "not reloaded: workflow.pol_interval: unknown key")
+    assert (status["max_workers"], status["running"], status["site"]) == (7, True, 1)
+    assert "did you mean poll_interval" in service.run("journalctl", "--no-pager", "-u", "hypersdkd")
+    assert (show(service, "MainPID"), show(service, "ActiveState")) == (process, "active")
+    service.run("rm", config, "/etc/hypersdkd/plugins.d/site.py")
+
+
 def test_systemd_restarts_it_when_it_stalls(service: Box) -> None:
     before = show(service, "MainPID")
     service.run("kill", "-STOP", before)

@@ -30,7 +30,7 @@ async function look() {
     const [status, page] = await Promise.all([get("status"), jobs.load(), job.refresh()]);
     showStatus(status);
     jobs.show(page);
-    alarm(status.last_error);
+    alarm(status.last_error, notInForce(status.config));
     return true;
   } catch (refusal) {
     if (refusal.status === undefined) throw refusal; // a mistake of this page
@@ -38,6 +38,17 @@ async function look() {
     alarm(refusal.message, refusal.remedy);
     return false;
   }
+}
+
+/** What an operator has to do so that the configuration's file is in force; empty if it is. */
+function notInForce(config) {
+  const [first, ...more] = config?.problems ?? [];
+  if (first) {
+    const place = first.path ? `${first.path}: ` : "";
+    return `The configuration was not reloaded: ${place}${first.message}${more.length ? ` and ${more.length} more` : ""}.`;
+  }
+  const keys = config?.needs_restart ?? [];
+  return keys.length ? `Restart the daemon to apply ${keys.join(", ")}.` : "";
 }
 
 /** A trouble that lasts; one that is told already is not told again. */
