@@ -8,9 +8,10 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -124,19 +125,25 @@ class Daemon:
         """The drop directory: ``pending``, ``waiting``, ``ignored``, ``foreign``, ``counts``."""
         return self._get("/api/workflow/queue")
 
-    def live_events(self, last_id: str = "") -> Iterator[tuple[str, str, Reply]]:
-        """Every change as it happens: its ID, its kind (``job guest daemon reset``) and its data.
+    def live_events(
+        self, last_id: str = "", opened: Callable[[Callable[[], None]], None] = lambda hang_up: None
+    ) -> Iterator[tuple[str, str, Reply]]:
+        """Every change as it happens: its ID, its kind (``model.change.Change``) and its data.
 
         Ends when the daemon ends it; go on with the last ID. ``daemon-unreachable`` when nothing came for long.
+        ``opened`` is called once the connection is open with what ends it, from whatever thread.
         """
         with self._connected() as connection:
             headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last_id} if last_id else {})}
             connection.request("GET", f"{self.address.prefix}/api/workflow/events", headers=headers)
-            response = connection.getresponse()
-            if response.status != 200:
-                text = response.read(REPLY_LIMIT)
-                raise _refused(response.status, _object(text) or {}, text)
-            yield from _changes(response)
+            opened(partial(_shut, connection.sock))
+            with connection.getresponse() as response:
+                if response.status != 200:
+                    text = response.read(REPLY_LIMIT)
+                    raise _refused(response.status, _object(text) or {}, text)
+                if response.headers.get_content_type() != "text/event-stream":
+                    raise fail("not-found", f"What answers at {self.address} has no live events")
+                yield from _changes(response)
 
     def pause(self) -> Reply:
         """Start nothing more."""
@@ -221,6 +228,12 @@ def _connect(address: Address, timeout: float) -> http.client.HTTPConnection:
     if address.socket:
         return _UnixConnection(address.socket, timeout)
     return http.client.HTTPConnection(address.host, address.port, timeout=timeout)
+
+
+def _shut(connection: socket.socket) -> None:
+    """End a connection that another thread reads: it reads an end."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _changes(response: http.client.HTTPResponse) -> Iterator[tuple[str, str, Reply]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -61,7 +61,16 @@ class RealRules(FakeWorkflow):
     """A workflow in memory that judges manifests by the real rules."""
 
     url = ""
+    loop: asyncio.AbstractEventLoop
     receipt = Receipt("/q/to_be_processed/web01.json", "web01.json")
+
+    def tell(self, kind: str, data: Mapping[str, object]) -> None:
+        """Tell listeners, from the test's thread."""
+        self.loop.call_soon_threadsafe(self.broadcast.publish, kind, data)
+
+    def hang_up(self) -> None:
+        """End all listeners, from the test's thread."""
+        self.loop.call_soon_threadsafe(self.broadcast.close)
 
     async def validate(self, text: bytes, syntax: str = "") -> Validation:
         self.validation = read_manifest(text, syntax)
@@ -86,11 +95,12 @@ def workflow(quiet_server: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Re
     """The workflow behind a real server, which HYPERSDKD_URL names."""
     fake, loop = RealRules(), asyncio.new_event_loop()
     server = loop.run_until_complete(serve(make_app(fake), listen=["127.0.0.1:0"]))
-    fake.url = server.addresses[0]
+    fake.url, fake.loop = server.addresses[0], loop
     monkeypatch.setenv("HYPERSDKD_URL", fake.url)
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     yield fake
+    fake.hang_up()  # as the daemon does: a listener's request would not end by itself
     asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)

@@ -21,6 +21,7 @@ async def server(workflow: FakeWorkflow, tmp_path, monkeypatch) -> AsyncIterator
     monkeypatch.setattr(app, "LINGER_SECONDS", 0.05)  # a refused body that never comes is waited for
     running = await serve(make_app(workflow), listen=["127.0.0.1:0"], socket_path=tmp_path / "api.sock")
     yield running
+    workflow.broadcast.close()  # as the daemon does: a listener's request would not end by itself
     await running.stop()
 
 
