@@ -80,7 +80,7 @@ def test_ends_are_told_in_a_pipe_however_quick_they_were(run: Run, workflow: Rea
     assert any(re.fullmatch(r"web01\.json  failed: source-.*missing", line) for line in lines)
     assert "gone.json  cancelled" in lines
     assert "\x1b" not in result.out
-    assert [call[0] for call in workflow.calls].count("status") in {2, 3}, "once at first, once a look that follows a change"
+    assert [call[0] for call in workflow.calls].count("status") in {2, 3}, "once at first, once a look"
 
 
 def test_who_has_no_live_events_is_asked(run: Run, canned: Canned) -> None:
