@@ -29,6 +29,9 @@ _LOOK_SECONDS: Final = 60.0
 _MEASURE: Final = Limits(address_space=1 << 30, cpu_seconds=600)
 _CHECK_SECONDS: Final = 3600.0
 
+#: glibc reserves 64 MiB of addresses for each thread that allocates: a dozen of qemu's would use a limit up.
+_FEW_ADDRESSES: Final = {"MALLOC_ARENA_MAX": "1"}
+
 #: qemu's units of allocation: qcow2 and VMDK, and VDI.
 _CLUSTER: Final = 64 << 10
 _VDI_BLOCK: Final = 1 << 20
@@ -150,6 +153,7 @@ def info(source: Source) -> ImageInfo:
         [PROGRAM, "info", "--output=json", "-U", source.reference],
         timeout=_LOOK_SECONDS,
         limits=_LOOK,
+        env=_FEW_ADDRESSES,
         pass_fds=source.descriptors,
         confinement=_confined(source),
     )
@@ -178,7 +182,12 @@ def measure(source: Source, format_name: str) -> int:
     cluster = _VDI_BLOCK if format_name == "vdi" else _CLUSTER
     argv = [PROGRAM, "measure", "--output=json", "-U", "-O", "qcow2", "-o", f"cluster_size={cluster}", source.reference]
     done = run(
-        argv, timeout=_CHECK_SECONDS, limits=_MEASURE, pass_fds=source.descriptors, confinement=_confined(source)
+        argv,
+        timeout=_CHECK_SECONDS,
+        limits=_MEASURE,
+        env=_FEW_ADDRESSES,
+        pass_fds=source.descriptors,
+        confinement=_confined(source),
     )
     if done.returncode:
         raise fail("tool-failed", f"qemu-img measure failed: {_reason(done)}", detail=done.stderr)
