@@ -41,8 +41,9 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
         if source.checksum:
             _require(context, image, source.checksum, digests[0])
         disk = opened.keep(graph, facts)
-    for name in opened.unleased:
-        context.log(f"nobody can be kept from writing to {name}; a change is only noticed by its times")
+    if names := opened.unleased:
+        more = f" and {len(names) - 1} more files" if len(names) > 1 else ""
+        context.log(f"nobody can be kept from writing to {names[0]}{more}; a change is only noticed by its times")
     _tell(context, source, facts, disk, digests)
     return disk
 

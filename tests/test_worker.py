@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from hypersdkd.engine.guest_files import LOCK, STAMP, WorkOrder
@@ -14,21 +15,22 @@ from hypersdkd.host.files import try_lock
 from hypersdkd.host.sessions import read_stamp
 from hypersdkd.model.event import EventType
 from hypersdkd.model.guest import DiskSource, Guest
+from tests import vmdks
 from tests.engine.guests import folded, types
 from tests.images import make
 
 
-def run_worker(*arguments: Path | str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hypersdkd.worker", *map(str, arguments)]
+def run_worker(*arguments: Path | str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    command = [*before, sys.executable, "-m", "hypersdkd.worker", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-def guest(tmp_path: Path, source: Path) -> Path:
+def guest(tmp_path: Path, source: Path, source_type: str = "raw") -> Path:
     directory = tmp_path / "guest"
     directory.mkdir()
     made = Guest(
         "web01",
-        (DiskSource("raw", str(source)),),
+        (DiskSource(source_type, str(source)),),
         outputs=(str(tmp_path / "out" / "web01.qcow2"),),
         output_root=str(tmp_path),
     )
@@ -50,6 +52,16 @@ def test_a_disk_is_converted(tmp_path: Path) -> None:
     again = run_worker(directory)
     assert again.returncode == 0
     assert types(directory).count("started") == 1, "it has ended: a second worker finds nothing to do"
+
+
+def test_a_disk_of_more_files_than_may_be_open_at_first(tmp_path: Path) -> None:
+    lines = [f'RW 1 FLAT "x-f{index:03}.vmdk" 0' for index in range(300)]
+    for index in range(300):
+        (tmp_path / f"x-f{index:03}.vmdk").write_bytes(bytes([index % 251]) * 512)
+    (tmp_path / "disk.vmdk").write_bytes(vmdks.text("twoGbMaxExtentFlat", *lines))
+    directory = guest(tmp_path, tmp_path / "disk.vmdk", "vmdk")
+    done = run_worker(directory, before=["prlimit", "--nofile=128:4096"])
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_guest_that_fails(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ class _Header:
     descriptor_size: int
     table_entries: int
     directory: int
+    unclean: bool
 
     @property
     def compressed(self) -> bool:
@@ -70,17 +71,22 @@ def judge(image: ImageFile) -> ImageFacts:
     if header.compressed != (variant == "streamOptimized"):
         raise fail("image-invalid", f"the descriptor of {image.name} says {variant}, its header does not")
     _check_tables(image, header)
-    return ImageFacts("vmdk", variant, size, image.size, warnings)
+    return ImageFacts("vmdk", variant, size, image.size, (*warnings, *_unclean(image, header)))
 
 
-def judge_extent(image: ImageFile) -> tuple[int, int]:
-    """Of one part of a disk, which some descriptor names: read header and tables. Its sectors, and its grains'."""
+def _unclean(image: ImageFile, header: _Header) -> tuple[Problem, ...]:
+    """A warning for a file that was copied while a machine ran on it, or whose host went down."""
+    return (Problem("image-unclean", f"{image.name} was still in use when it was last written"),) * header.unclean
+
+
+def judge_extent(image: ImageFile) -> tuple[int, int, tuple[Problem, ...]]:
+    """Of one part of a disk, which some descriptor names: its sectors, those of its grains, and warnings."""
     header = _read_header(image, 0)
     check_virtual_size(image.name, header.capacity * SECTOR)
     if header.directory == _DIRECTORY_AT_END:  # qemu looks for the footer of an extent in its descriptor
         raise fail("image-unsupported", f"{image.name} is a streamed VMDK, but not a disk of its own")
     _check_tables(image, header)
-    return header.capacity, header.grain
+    return header.capacity, header.grain, _unclean(image, header)
 
 
 def embedded_descriptor(image: ImageFile) -> bytes:
@@ -115,7 +121,7 @@ def _read_header(image: ImageFile, offset: int) -> _Header:
         _,
         directory,
         _,
-        _,
+        unclean,
         marks,
         deflate,
     ) = _HEADER.unpack_from(raw)
@@ -132,7 +138,7 @@ def _read_header(image: ImageFile, offset: int) -> _Header:
         raise fail("image-limits", f"{image.name} claims grains of {grain} sectors, {entries} in a table")
     if bool(flags & _FLAG_COMPRESSED) != (deflate == _DEFLATE):
         raise fail("image-unsupported", f"{image.name} uses an unknown compression ({deflate})")
-    return _Header(version, flags, capacity, grain, descriptor, descriptor_size, entries, directory)
+    return _Header(version, flags, capacity, grain, descriptor, descriptor_size, entries, directory, bool(unclean))
 
 
 def _judge_descriptor(image: ImageFile, header: _Header) -> tuple[str, tuple[Problem, ...]]:

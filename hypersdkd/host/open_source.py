@@ -29,6 +29,7 @@ class OpenSource:
         self._until = time.monotonic() + seconds
         self._leases: list[Lease] = []
         self._kept = False
+        self._numbers: dict[str, int] = {}  # by file name: all lie in one directory
         self.images: list[ImageFile] = []
         self.files: list[SourceFile] = []
 
@@ -51,22 +52,21 @@ class OpenSource:
 
         Raises what :func:`hypersdkd.host.image_source.open_sibling` does.
         """
-        for file, image in zip(self.files, self.images, strict=True):
-            if file.path.name == name:
-                return image
-        return self._add(*open_sibling(self.files[0].path, name))
+        number = self._numbers.get(name)
+        return self._add(*open_sibling(self.files[0].path, name)) if number is None else self.images[number]
 
     def _add(self, path: Path, fd: int) -> ImageFile:
         lease = Lease(fd, path.name)
         self._leases.append(lease)
         image = replace(ImageFile.of(fd, path.name), until=self._until)
+        self._numbers[path.name] = len(self.images)
         self.images.append(image)
         self.files.append(SourceFile(path, fingerprint(fd), lease))
         return image
 
     def index(self, image: ImageFile) -> int:
         """Where it stands among the files."""
-        return self.images.index(image)
+        return next(number for number, known in enumerate(self.images) if known is image)
 
     @property
     def fds(self) -> tuple[int, ...]:

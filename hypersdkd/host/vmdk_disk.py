@@ -109,8 +109,9 @@ def _read_sparse(source: OpenSource, image: ImageFile, descriptor: Descriptor) -
         return _Link(image, descriptor, facts.virtual_size // SECTOR, FileNode(index), facts.warnings)
     if descriptor.variant not in ALONE.values() or [extent.kind for extent in descriptor.extents] != ["SPARSE"]:
         raise fail("image-invalid", f"{image.name} is one file, but its descriptor says otherwise")
-    sectors, _ = image_vmdk.judge_extent(image)
-    return _Link(image, descriptor, sectors, _own_text(descriptor, [_line(Extent(sectors, "SPARSE"), index)]))
+    sectors, _, warnings = image_vmdk.judge_extent(image)
+    text = _own_text(descriptor, [_line(Extent(sectors, "SPARSE"), index)])
+    return _Link(image, descriptor, sectors, text, warnings)
 
 
 def _read_parent(source: OpenSource, links: list[_Link]) -> _Link:
@@ -147,7 +148,7 @@ def _place(
     if extent.kind in {"FLAT", "VMFS"}:
         _check_flat(found, extent, warnings)
     else:
-        _check_sparse(image, found, extent, in_between=in_between)
+        _check_sparse(image, found, extent, warnings, in_between=in_between)
     return _line(extent, source.index(found))
 
 
@@ -159,7 +160,9 @@ def _check_flat(image: ImageFile, extent: Extent, warnings: list[Problem]) -> No
         warnings.append(Problem("image-unclean", message))
 
 
-def _check_sparse(image: ImageFile, found: ImageFile, extent: Extent, *, in_between: bool) -> None:
+def _check_sparse(
+    image: ImageFile, found: ImageFile, extent: Extent, warnings: list[Problem], *, in_between: bool
+) -> None:
     """What kind of extent it is, its content decides: so it does for qemu."""
     start = found.start(len(SESPARSE_MAGIC))
     if start.startswith(COWD_MAGIC):
@@ -167,7 +170,8 @@ def _check_sparse(image: ImageFile, found: ImageFile, extent: Extent, *, in_betw
     elif start == SESPARSE_MAGIC:
         sectors, grain = judge_sesparse(found)
     else:
-        sectors, grain = image_vmdk.judge_extent(found)
+        sectors, grain, unclean = image_vmdk.judge_extent(found)
+        warnings.extend(unclean)
     if sectors != extent.sectors:
         raise fail("image-invalid", f"{found.name} has {sectors} sectors; {image.name} says {extent.sectors}")
     if in_between and sectors % grain:  # qemu reads on in the last grain where the next extent begins

@@ -17,6 +17,7 @@ from hypersdkd.host.source_graph import over_descriptors
 from hypersdkd.host.vmdk_disk import read_descriptor, read_disk
 from tests import images, vmdks
 from tests.problems import raises_problem
+from tests.sources.vmdk import large
 
 SECTOR = images.SECTOR
 ODD = vmdks.ODD
@@ -164,6 +165,27 @@ def test_more_in_a_file_than_its_descriptor_says(here: Path) -> None:
         file.write(bytes(SECTOR))
     assert [warning.code for warning in judged(path).warnings] == ["image-unclean"]
     assert read(path) == DATA
+
+
+@pytest.mark.parametrize("kind", ["monolithicSparse", "twoGbMaxExtentSparse"])
+def test_a_disk_that_was_copied_while_it_was_in_use(here: Path, kind: str) -> None:
+    path = vmdks.made_by_qemu(here, kind)
+    extent = here / ("disk-s001.vmdk" if kind == "twoGbMaxExtentSparse" else "disk.vmdk")
+    images.patch(extent, 72, b"\1")
+    assert [warning.code for warning in judged(path).warnings] == ["image-unclean"]
+    top = vmdks.hosted_snapshot(here / "top.vmdk", path, {})
+    images.patch(top, 72, b"\1")
+    assert [warning.message.split()[0] for warning in judged(top).warnings] == ["top.vmdk", extent.name]
+
+
+def test_measuring_has_addresses_for_all_threads_of_qemu(here: Path) -> None:
+    """Without a bound to glibc's arenas one run in five of these was ended by the limit."""
+    path = large("twoGbMaxExtentSparse")(here).path
+    with OpenSource([here], seconds=60) as source:
+        source.open(str(path))
+        _, graph = read_disk(source)
+        with over_descriptors(graph, source.fds) as named:
+            assert all(qemu_img.measure(named, "qcow2") for _ in range(40))
 
 
 def test_companions_are_told_without_opening_them(here: Path) -> None:
