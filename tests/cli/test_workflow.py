@@ -144,8 +144,8 @@ def test_both_queues_without_a_daemon(run: Run, elsewhere: Path) -> None:
     (elsewhere / "workflow/to_be_processed/disk.vmdk").write_text("")
     (elsewhere / "manifest-workflow/to_be_processed/disk.vmdk").write_text("")
     status = run("workflow", "status").out
-    assert [line.split()[1] for line in status.splitlines() if "Queue: " in line] == ["2", "1"]
-    assert json.loads(run("workflow", "queue", "--json").out)["counts"]["to_be_processed"] == 3
+    assert [line.split()[1] for line in status.splitlines() if "Queue: " in line] == ["2", "3"]  # documents too
+    assert json.loads(run("workflow", "queue", "--json").out)["counts"]["to_be_processed"] == 5
     assert json.loads(run("workflow", "status", "--json").out)["queue_depth"] == 2
 
 
@@ -172,7 +172,7 @@ def test_any_workflow_command_reads_a_directory(run: Run, workflow: RealRules, e
 def test_the_configured_queue_is_read(run: Run, elsewhere: Path) -> None:
     fill(elsewhere / "mine")
     (elsewhere / "mine/to_be_processed/disk.vmdk").write_text("")
-    for mode, depth in (("mode: manifest", 2), ("mode: disk", 1), ("", 1)):
+    for mode, depth in (("mode: manifest", 2), ("mode: disk", 3), ("", 3)):
         (elsewhere / "c.yaml").write_text(f"{mode}\nworkflow: {{base_dir: {elsewhere}/mine}}\n")
         status = json.loads(run("workflow", "status", "--json", "--config", "c.yaml").out)
         assert (status["mode"], status["queue_depth"]) == (mode.removeprefix("mode: ") or "disk", depth)
