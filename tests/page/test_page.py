@@ -434,3 +434,12 @@ def test_every_control_has_a_name_and_can_be_reached(page):
     controls = page.locator("button:visible, input:visible, select:visible, textarea:visible")
     for index in range(controls.count()):
         expect(controls.nth(index)).to_have_accessible_name(re.compile(r"\S"))
+
+
+def test_a_configuration_that_is_not_in_force_is_told(page, daemon):
+    daemon.reload("workflow: {max_workers: <b>}")
+    expect(page.locator("#alarm")).to_contain_text("The configuration was not reloaded: workflow.max_workers: must be")
+    daemon.reload(api={"listen": []})
+    expect(page.locator("#alarm")).to_contain_text("Restart the daemon to apply api.listen, api.socket.")
+    daemon.reload()
+    expect(page.locator("#alarm")).not_to_contain_text("Restart")

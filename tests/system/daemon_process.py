@@ -71,7 +71,7 @@ class DaemonProcess:
         self.prefix = tuple(prefix)
         self._command = [*prefix, sys.executable, "-m", "hypersdkd", "--config", str(self._config)]
         self._process: subprocess.Popen[bytes] | None = None
-        settings = {
+        self.settings: dict[str, object] = {
             "mode": mode,
             "workflow": {
                 "base_dir": str(self.base),
@@ -85,7 +85,7 @@ class DaemonProcess:
             "api": {"listen": ["127.0.0.1:0"], "socket": str(self.socket)},
             "plugins": {"dirs": [str(self.plugins)]},
         }
-        self._config.write_text(yaml.safe_dump(settings))
+        self._config.write_text(yaml.safe_dump(self.settings))
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -137,6 +137,18 @@ class DaemonProcess:
         """Its process ID."""
         assert self._process is not None
         return self._process.pid
+
+    def reload(self, text: str = "", **sections: object) -> None:
+        """Put other sections, or another text, into its configuration and have it read; returns when that is judged."""
+
+        def judged() -> int:
+            told = ('"event": "reloaded"', '"event": "the configuration is not reloaded"')
+            return sum(any(words in line for words in told) for line in self.logged())
+
+        before = judged()
+        self._config.write_text(text or yaml.safe_dump({**self.settings, **sections}))
+        os.kill(self.pid, signal.SIGHUP)
+        until(lambda: judged() > before, self.root)
 
     def kill(self, *, group: bool = False) -> None:
         """SIGKILL to it, or to its whole process group (workers have groups of their own)."""
