@@ -33,6 +33,10 @@ class ObservedLayout(QueueLayout):
         """The claims and journals of a hypersdkd that works the queue, if one does; they are read only."""
         return super().private / "jobs"
 
+    def of_hypersdkd(self) -> bool:
+        """Whether a hypersdkd works the queue, or did so before."""
+        return super().private.is_dir()
+
     def mend(self) -> None:
         """Nothing: what is missing is the owner's to make."""
 

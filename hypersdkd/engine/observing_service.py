@@ -19,7 +19,7 @@ from hypersdkd.engine.queue_service import QueueService
 from hypersdkd.model.job import JobSummary
 from hypersdkd.model.moment import today
 from hypersdkd.model.problem import ProblemError, fail
-from hypersdkd.model.replies import JobDetail, JobPage, JobQuery, QueueInspection
+from hypersdkd.model.replies import MANIFEST, JobDetail, JobPage, JobQuery, QueueInspection, Receipt
 from hypersdkd.spec.ports import StatusView
 
 #: The configuration's word for it, where else an executor is named.
@@ -82,6 +82,22 @@ class ObservingService(QueueService):
         if self._running(job_id) is not None:
             raise fail("job-state", f"{job_id} is being worked; the daemon that does so leaves its record at the end")
         return await super().report(job_id)
+
+    # -- what the owner takes ---------------------------------------------------------------------
+
+    async def submit(self, text: bytes, syntax: str = "", idempotency_key: str = "", default_name: str = "") -> Receipt:
+        """As elsewhere; but hyper2kvm in disk mode knows no manifests, and takes a relative input from elsewhere."""
+        if self._parts.mode == "disk" and not self._layout.of_hypersdkd():
+            validation = await self.validate(text, syntax)
+            if validation.valid and validation.taken_for == MANIFEST:
+                remedy = "Write a job config instead; docs/job-configs.md has its keys."
+                raise fail("manifest-unsupported", "hyper2kvm takes no manifests in disk mode", remedy=remedy)
+            inputs = [disk.source_path for guest in validation.guests for disk in guest.disks]
+            relative = next((path for path in inputs if not path.startswith("/")), "")
+            if relative:
+                message = f"hyper2kvm would look for {relative} in the directory that it was started in"
+                raise fail("manifest-value", message, remedy="Write the input as an absolute path.", path="input")
+        return await super().submit(text, syntax, idempotency_key, default_name)
 
     # -- what only the owner can do ---------------------------------------------------------------
 

@@ -157,3 +157,16 @@ async def test_beside_a_hypersdkd_its_journals_are_shown(tmp_path: Path) -> None
         assert events == (await bench.service.events(receipt.job_id)).events
         assert "finished" in {event.type.value for event in events}
         assert (await seen.service.job(receipt.job_id)).attempts == 1
+
+
+async def test_disk_mode_of_the_owner_takes_job_configs_with_absolute_inputs(tmp_path: Path, owner: Owner) -> None:
+    source = str(disk(owner.base))
+    async with observer(owner.base, mode="disk") as seen:
+        with raises_problem("manifest-unsupported", "no manifests"):
+            await seen.service.submit(manifest(source))
+        with raises_problem("manifest-value", "near.raw"):
+            await seen.service.submit(json.dumps({"jobs": [{"input": source}, {"input": "near.raw"}]}).encode())
+        receipt = await seen.service.submit(json.dumps({"input": source}).encode())
+        assert os.listdir(owner.base / "to_be_processed") == [receipt.job_id]
+    async with workbench(owner.base, mode="disk", run=False), observer(owner.base, mode="disk") as seen:
+        assert (await seen.service.submit(manifest(source))).job_id.startswith("manifest-")
