@@ -200,7 +200,7 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     ),
     "output-exists": CodeMeaning(
         "The output exists already; it is never overwritten.",
-        "Move the existing file away or choose another output_path, then retry the job.",
+        "Move the existing file away; or choose another output_path or, where there is none, another name for the job.",
         409,
     ),
     "output-unwritable": CodeMeaning(

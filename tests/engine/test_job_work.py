@@ -237,6 +237,16 @@ async def test_a_job_config_is_a_guest_named_after_its_file(base: Path) -> None:
         assert guest["fix"]["fstab"] == {"enabled": True, "mode": "stabilize-all"}
 
 
+async def test_a_relative_input_starts_in_the_drop_directory(base: Path) -> None:
+    async with workbench(base, mode="disk") as bench:
+        (bench.layout.drop / "exports").mkdir()
+        (bench.layout.drop / "exports" / "near.raw").write_bytes(b"disk")
+        bench.drop("web.json", b'{"input": "exports/near.raw"}')
+        assert (await bench.ended("web.json"))["status"] == "success"
+        guest = json.loads((bench.executor.runs[0].directory / "guest.json").read_text())["guest"]
+        assert guest["disks"][0]["source_path"] == str(bench.layout.drop / "exports" / "near.raw")
+
+
 async def test_each_of_a_list_of_jobs_fares_for_itself(base: Path) -> None:
     jobs = [{"input": str(disk(base))}, {"input": str(base.parent / "missing.raw")}, {"input": str(disk(base))}]
     async with workbench(base, mode="disk") as bench:
