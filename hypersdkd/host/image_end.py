@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from hypersdkd.host import image_vmdk, image_vmdk_esx
 from hypersdkd.host.image_file import ImageFile, opened
 from hypersdkd.host.image_header import detect, judge
 from hypersdkd.model.problem import ProblemError
 
 #: Formats whose tables say how long the file must be.
 _SELF_MEASURING: Final = frozenset({"vmdk", "qcow2", "vdi"})
+
+#: How each kind of VMDK is looked at; of a descriptor's text nothing tells whether it is whole.
+_VMDK_READERS: Final[Mapping[str, Callable[[ImageFile], object]]] = {
+    "sparse": image_vmdk.require_whole,
+    "COWD": image_vmdk_esx.judge_cowd,
+    "seSparse": image_vmdk_esx.judge_sesparse,
+    "descriptor": lambda _image: None,
+}
 
 #: Seconds for a look. What takes longer counts as whole: it is judged again, and fully, when it is loaded.
 #: Hundreds of images may lie before the one that is asked for.
@@ -38,7 +48,9 @@ def _missing_end(image: ImageFile, suffix: str) -> str:
     found = detect(image)
     if image.size == 0:
         return f"{image.name} is empty"
-    if found.format in _SELF_MEASURING and found.variant != "descriptor":
+    if found.format == "vmdk":
+        _VMDK_READERS[found.variant](image)
+    elif found.format in _SELF_MEASURING:
         judge(image, found.format)
     elif suffix in _SELF_MEASURING and found.format == "raw":
         judge(image, suffix)

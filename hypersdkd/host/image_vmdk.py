@@ -74,6 +74,14 @@ def judge(image: ImageFile) -> ImageFacts:
     return ImageFacts("vmdk", variant, size, image.size, (*warnings, *_unclean(image, header)))
 
 
+def require_whole(image: ImageFile) -> None:
+    """Of any hosted sparse file, also a part of a disk or a snapshot: all that its tables name must be there."""
+    header = _read_header(image, 0)
+    if header.directory == _DIRECTORY_AT_END:
+        header = _read_footer(image, header)
+    _check_tables(image, header)
+
+
 def _unclean(image: ImageFile, header: _Header) -> tuple[Problem, ...]:
     """A warning for a file that was copied while a machine ran on it, or whose host went down."""
     return (Problem("image-unclean", f"{image.name} was still in use when it was last written"),) * header.unclean

@@ -82,6 +82,11 @@ class Extent:
     name: str = ""
     offset: int = 0
 
+    @property
+    def flat_end(self) -> int | None:
+        """Bytes that its file must have at least, where it holds the content as it is; ``None`` for other kinds."""
+        return (self.offset + self.sectors) * SECTOR if self.kind in {"FLAT", "VMFS"} else None
+
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:

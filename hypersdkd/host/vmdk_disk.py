@@ -20,7 +20,8 @@ from hypersdkd.host.vmdk_descriptor import ALONE, DESCRIPTOR_LIMIT, Descriptor, 
 from hypersdkd.model.disk import FileNode, ImageNode, TextNode, Zeros
 from hypersdkd.model.problem import Problem, ProblemError, fail, one_line
 
-#: Files of one disk. 8 TiB, the largest of VMware's hosted products, are 4097 files of 2 GB.
+#: Files of one disk, and lines of a descriptor that name them. 8 TiB, the largest of VMware's hosted products, are
+#: 4097 files of 2 GB.
 MAX_FILES: Final = 4200
 
 #: Links of one chain; vSphere allows 32 snapshots, and App Volumes a few more.
@@ -90,6 +91,8 @@ def _read_link(source: OpenSource, image: ImageFile) -> _Link:
         return _read_sparse(source, image, descriptor)
     if not descriptor.extents:
         raise fail("image-invalid", f"the descriptor {image.name} names no extents")
+    if len(descriptor.extents) > MAX_FILES:
+        raise fail("image-limits", f"{image.name} names {len(descriptor.extents)} extents; {MAX_FILES} are allowed")
     if descriptor.variant in ALONE.values():
         raise fail("image-invalid", f"{image.name} is only the descriptor of a {descriptor.variant} disk")
     check_virtual_size(image.name, descriptor.sectors * SECTOR)
@@ -142,10 +145,16 @@ def _place(
     """Open and judge a file of a disk; the line of our own descriptor that puts it in its place."""
     if extent.kind == "ZERO":
         return f'RW {extent.sectors} FLAT "', Zeros(extent.sectors * SECTOR), '" 0\n'
+    if "://" in extent.name:  # vsan:// and vvol://
+        raise fail(
+            "image-unsupported",
+            f"the content of {image.name} lies in an object store: {extent.name[:80]}",
+            remedy="Export the disk as an OVF, or clone it to a datastore that has files (NFS, VMFS).",
+        )
     found = _sibling(source, image, extent.name, "extent")
     if found is image:
         raise fail("image-invalid", f"the descriptor {image.name} names itself as an extent")
-    if extent.kind in {"FLAT", "VMFS"}:
+    if extent.flat_end is not None:
         _check_flat(found, extent, warnings)
     else:
         _check_sparse(image, found, extent, warnings, in_between=in_between)
@@ -198,7 +207,7 @@ def _sibling(source: OpenSource, image: ImageFile, name: str, what: str) -> Imag
 
 def _line(extent: Extent, index: int) -> _Parts:
     """qemu takes an offset for FLAT extents only, and needs one there."""
-    if extent.kind in {"FLAT", "VMFS"}:
+    if extent.flat_end is not None:
         return f'RW {extent.sectors} FLAT "', index, f'" {extent.offset}\n'
     return f'RW {extent.sectors} {extent.kind} "', index, '"\n'
 

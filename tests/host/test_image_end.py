@@ -9,7 +9,7 @@ import pytest
 
 from hypersdkd.host import image_end
 from hypersdkd.host.image_end import incomplete
-from tests import images
+from tests import images, vmdks
 
 
 @pytest.mark.parametrize("name", ["disk.qcow2", "disk.vdi", "disk.vmdk", "disk.raw"])
@@ -46,6 +46,18 @@ def test_a_vhd_without_its_footer(tmp_path: Path) -> None:
     path = images.make(tmp_path / "disk.vhd", form="vpc")
     assert incomplete(path) == ""
     assert "footer" in incomplete(images.cut(path, path.stat().st_size - 512))
+
+
+def test_parts_and_snapshots_of_vmdks(tmp_path: Path) -> None:
+    """Their tables tell as much as those of a whole disk."""
+    vmdks.made_by_qemu(tmp_path, "twoGbMaxExtentSparse", name="split.vmdk")
+    parts = [tmp_path / "split-s001.vmdk", *(tmp_path / name for name in ("a", "b", "snapshot.vmdk"))]
+    vmdks.cowd(parts[1], vmdks.ODD, {4096: vmdks.noise(8192)})
+    vmdks.sesparse(parts[2], vmdks.ODD, {4096: vmdks.noise(8192)})
+    vmdks.hosted_snapshot(parts[3], tmp_path / "split.vmdk", {4096: vmdks.noise(8192)})
+    for part in parts:
+        assert incomplete(part) == "", part
+        assert part.name in incomplete(images.cut(part, part.stat().st_size // 2))
 
 
 def test_what_is_bad_but_whole_is_not_incomplete(tmp_path: Path) -> None:

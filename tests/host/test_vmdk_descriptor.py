@@ -138,6 +138,7 @@ def test_every_kind_of_extent() -> None:
         Extent(7, "SESPARSE", "g"),
     )
     assert (found.sectors, found.is_snapshot) == (28, False)
+    assert [extent.flat_end for extent in found.extents] == [8 * 512, 2 * 512, 3 * 512, None, None, None, None]
     assert found.siblings == ("a b.vmdk", "c", "d", "e", "f", "g")
 
 

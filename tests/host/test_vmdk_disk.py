@@ -9,12 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hypersdkd.host import qemu_img
 from hypersdkd.host.image_file import ImageFacts, opened
 from hypersdkd.host.open_source import OpenSource
 from hypersdkd.host.source_graph import over_descriptors
 from hypersdkd.host.vmdk_disk import read_descriptor, read_disk
+from hypersdkd.model.problem import ProblemError
 from tests import images, vmdks
 from tests.problems import raises_problem
 from tests.sources.vmdk import large
@@ -433,7 +436,9 @@ BAD: dict[str, tuple[Callable[[Path], Path], str, str]] = {
         "image-invalid",
         "only the descriptor",
     ),
+    "thousands of extents": (lambda here: _text(here, "vmfs", *["RW 1 ZERO"] * 4201), "image-limits", "4201"),
     "huge": (lambda here: _text(here, "vmfs", "RW 137438953473 ZERO"), "image-limits", "claims"),
+    "in an object store": (flat('RW 1 VMFS "vsan://5f3a-77"'), "image-unsupported", "object store"),
     "NUL within the text": (
         changed(flat(), edited("web01.vmdk", b"# Extent", b"\0# Extent")),
         "image-invalid",
@@ -509,3 +514,69 @@ def test_a_disk_in_many_files(here: Path) -> None:
     expected = b"".join(bytes([index % 251]) * SECTOR for index in range(300))
     assert read(_text(here, "twoGbMaxExtentFlat", *lines)) == expected
     assert replace(judged(here / "disk.vmdk"), warnings=()).virtual_size == 300 * SECTOR
+
+
+# -- whatever is written there ------------------------------------------------------------------------
+
+PIECES = [
+    "web01-flat.vmdk",
+    "web01-000001-delta.vmdk",
+    "web01.vmdk",
+    "disk.vmdk",
+    "/etc/passwd",
+    "../out.raw",
+    "link",
+    "fifo",
+    "sub",
+    "",
+    "\udcff",
+    "nbd://localhost",
+]
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with whatever a descriptor might name."""
+    here = tmp_path_factory.mktemp("crowd") / "disk"
+    here.mkdir()
+    vmdks.esx_flat(here, "web01", DATA, cid=1)
+    vmdks.esx_delta(here, "web01-000001", "web01.vmdk", ODD, FIRST)
+    (here / "link").symlink_to("/etc/passwd")
+    os.mkfifo(here / "fifo")
+    (here / "sub").mkdir()
+    return here
+
+
+names = st.sampled_from(PIECES)
+extents = st.builds(
+    '{} {} {} "{}"{}'.format,
+    st.sampled_from(["RW", "RDONLY", "NOACCESS", "rw"]),
+    st.sampled_from([0, 1, SEC, SEC - 1, SEC + 1, 1 << 40, 10**18]),
+    st.sampled_from(["FLAT", "VMFS", "SPARSE", "VMFSSPARSE", "SESPARSE", "ZERO", "VMFSRDM"]),
+    names,
+    st.sampled_from(["", " 0", " 1", " -1", f" {SEC}"]),
+)
+other = st.sampled_from(["RW 5 ZERO", "\0", "\r", 'ddb.x = "y"', "what", 'encryptionKeys="a"', "\t", "#"])
+hints = st.builds('parentFileNameHint="{}"'.format, names)
+parents = st.sampled_from(["parentCID=00000001", "parentCID=ffffffff", "parentCID=x", ""])
+kinds = st.builds('createType="{}"'.format, st.sampled_from(["vmfs", "custom", "vmfsSparse", "monolithicSparse", "a"]))
+
+
+@settings(max_examples=1500)
+@given(lines=st.lists(st.one_of(extents, extents, hints, other), max_size=5), parent=parents, kind=kinds)
+def test_any_text_is_a_disk_of_files_beside_it_or_a_problem(
+    crowd: Path, lines: list[str], parent: str, kind: str
+) -> None:
+    text = "\n".join(["# Disk DescriptorFile", "version=1", "CID=00000002", parent, kind, *lines])
+    path = crowd / "disk.vmdk"
+    path.write_bytes(os.fsencode(text))
+    with OpenSource([crowd.parent], seconds=60) as source:
+        source.open(str(path))
+        try:
+            facts, _ = read_disk(source)
+        except ProblemError as error:
+            assert error.problem.remedy
+        else:
+            assert facts.virtual_size % SECTOR == 0
+        assert {file.path.parent for file in source.files} == {crowd}
+        assert {os.readlink(f"/proc/self/fd/{fd}") for fd in source.fds} == {str(file.path) for file in source.files}
