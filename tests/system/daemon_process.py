@@ -57,9 +57,12 @@ class DaemonProcess:
         workers: int = 2,
         environment: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
+        disabled: Sequence[str] = (),
         **workflow: object,
     ) -> None:
-        """``prefix`` is a command that starts the daemon, such as ``setpriv``; ``workflow`` are settings of it."""
+        """``prefix`` is a command that starts the daemon, such as ``setpriv``; ``disabled`` are plugins that it does
+        without; ``workflow`` are settings of it.
+        """
         self.root = root
         self.base = root / "base"
         self.socket = root / "api.sock"
@@ -83,7 +86,7 @@ class DaemonProcess:
                 **workflow,
             },
             "api": {"listen": ["127.0.0.1:0"], "socket": str(self.socket)},
-            "plugins": {"dirs": [str(self.plugins)]},
+            "plugins": {"dirs": [str(self.plugins)], "disabled": list(disabled)},
         }
         self._config.write_text(yaml.safe_dump(self.settings))
 
