@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from hypersdkd.engine.hook_calls import PluginCallError
+from hypersdkd.engine.observing_service import OBSERVE
 from hypersdkd.engine.queue_parts import QueueParts
 from hypersdkd.model.problem import fail
 from hypersdkd.spec.ports import Counts, StatusView
@@ -49,7 +50,7 @@ class EndpointCalls:
             version=view.version,
             jobs={state.value: number for state, number in parts.queries.counts().items()},
             workers_running=view.workers_running,
-            max_workers=view.max_workers,
+            max_workers=0 if view.executor == OBSERVE else view.max_workers,  # what others work needs no slot of ours
             rescans=dict(parts.intake.rescans),
             requests=dict(requests),
             plugin_errors=errors,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hypersdkd.engine.announcer import Announcer
+from hypersdkd.engine.claims import Claim, ClaimState
 from hypersdkd.engine.index import Ended, Index
 from hypersdkd.engine.readiness import Entry, Verdict
 from hypersdkd.model.event import Event, EventType
 from hypersdkd.model.job import JobState, JobSummary
+from hypersdkd.model.problem import Problem
 
 
 class Heard:
@@ -117,4 +120,16 @@ def test_a_file_that_is_missed_where_it_was_has_gone_on(heard: Heard) -> None:
         ("job", "a.json", "processing"),
         ("job", "a.json", "failed"),
         ("job", "a.json", "failed"),
+    ]
+
+
+def test_a_claim_and_an_end_are_told_as_such(heard: Heard) -> None:
+    heard.announcer.claimed("a.json", 1.23456)
+    claim = Claim("a.json", ClaimState.FINISHED, "a.json", "a.json", "", outcome="failed")
+    heard.announcer.finished(claim, Problem("source-missing", "there is none"))
+    heard.announcer.finished(replace(claim, outcome="completed"), None)
+    assert [(change.kind, dict(change.data)) for change in heard] == [
+        ("claimed", {"job": "a.json", "waited_seconds": 1.235}),
+        ("ended", {"job": "a.json", "status": "failed", "code": "source-missing"}),
+        ("ended", {"job": "a.json", "status": "completed", "code": ""}),
     ]

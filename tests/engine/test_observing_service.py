@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from hypersdkd.engine.plugin_endpoints import EndpointCalls
 from hypersdkd.model.job import JobState
 from hypersdkd.model.moment import rfc3339, today
 from hypersdkd.model.replies import JobQuery
+from hypersdkd.spec.types import Request
 from tests.engine.fake_executor import FakeExecutor, finish
 from tests.engine.observer import Owner, observer
 from tests.engine.workbench import disk, manifest, workbench
@@ -170,3 +172,15 @@ async def test_disk_mode_of_the_owner_takes_job_configs_with_absolute_inputs(tmp
         assert os.listdir(owner.base / "to_be_processed") == [receipt.job_id]
     async with workbench(owner.base, mode="disk", run=False), observer(owner.base, mode="disk") as seen:
         assert (await seen.service.submit(manifest(source))).job_id.startswith("manifest-")
+
+
+async def test_what_is_counted_of_a_queue_that_others_work(owner: Owner) -> None:
+    owner.drop("a.json")
+    async with observer(owner.base) as seen:
+        await seen.until(lambda: seen.work.parts.index.queue_depth() == 1)
+        calls = EndpointCalls(seen.work.parts, seen.service.view)
+        endpoint = next(each for each in calls.all() if each.path == "/metrics")
+        text = (await calls.answer(endpoint, Request({}, {}), {})).body.decode()
+    assert 'hypersdkd_jobs{state="pending"} 1.0' in text
+    assert 'hypersdkd_workers{state="busy"} 0.0' in text
+    assert 'hypersdkd_workers{state="idle"} 0.0' in text

@@ -70,6 +70,11 @@ async def test_a_job_survives_a_claim_that_cannot_be_written(
         assert list(bench.records()) == ["a.json.report.json"], "one record"
         assert len(executor.runs) == 1, "one run"
         assert [claim.state for claim in bench.shop.spool.claims.all()] == [ClaimState.FINISHED]
+        told = [event.seq for _job, event in bench.events]
+        assert told == list(range(1, len(told) + 1)), "each event once, though its journal was read again"
+        kinds = [change.kind for change in bench.announcer.broadcast._memory]
+        assert kinds.count("ended") == 1
+        assert kinds.count("claimed") <= 1, "what is taken up half-way was not picked up in one go"
 
 
 async def test_there_are_no_more_writes_than_were_tried(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -271,6 +272,69 @@ def test_the_examples_are_what_prometheus_takes() -> None:
     place = ROOT / "etc" / "prometheus"
     assert "4 rules found" in promtool("check", "rules", str(place / "hypersdkd-rules.yml"))
     assert "is valid" in promtool("check", "config", str(place / "hypersdkd-scrape.yml"))
+
+
+@needs_promtool
+@pytest.mark.parametrize(
+    ("series", "alerts"),
+    [
+        ({'up{job="hypersdkd"}': "0x60"}, {"HypersdkdDown"}),
+        ({'up{job="hypersdkd"}': "1x60"}, set()),
+        (
+            {
+                'hypersdkd_jobs_finished_total{status="failed"}': "0+1x60",
+                'hypersdkd_jobs_finished_total{status="completed"}': "0x60",
+            },
+            {"HypersdkdJobsFail"},
+        ),
+        (
+            {
+                'hypersdkd_jobs_finished_total{status="failed"}': "0+1x60",
+                'hypersdkd_jobs_finished_total{status="completed"}': "0+3x60",
+            },
+            set(),
+        ),
+        (
+            {
+                'hypersdkd_jobs{state="pending"}': "2x60",
+                'hypersdkd_workers{state="idle"}': "1x60",
+                "hypersdkd_pickup_seconds_count": "5x60",
+            },
+            {"HypersdkdQueueStands"},
+        ),
+        (
+            {
+                'hypersdkd_jobs{state="pending"}': "2x60",
+                'hypersdkd_workers{state="idle"}': "0x60",
+                "hypersdkd_pickup_seconds_count": "5x60",
+            },
+            set(),
+        ),
+        ({'hypersdkd_plugin_errors_total{plugin="acme"}': "0x50 1x10"}, {"HypersdkdPluginFails"}),
+    ],
+)
+def test_an_alert_fires_when_it_should_and_only_then(
+    series: Mapping[str, str], alerts: set[str], tmp_path: Path
+) -> None:
+    """After an hour of ``series``: a value a minute, as promtool writes them."""
+    rules = ROOT / "etc" / "prometheus" / "hypersdkd-rules.yml"
+    expected = {name: int(name in alerts) for name in re.findall(r"alert: (\w+)", rules.read_text())}
+    assert alerts <= expected.keys()
+    case = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {
+                "expr": f'count(ALERTS{{alertname="{name}",alertstate="firing"}}) or vector(0)',
+                "eval_time": "60m",
+                "exp_samples": [{"labels": "{}", "value": number}],
+            }
+            for name, number in expected.items()
+        ],
+    }
+    test = tmp_path / "test.yml"  # JSON is YAML too
+    test.write_text(json.dumps({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": [case]}))
+    promtool("test", "rules", str(test))
 
 
 def test_the_scrape_job_of_the_page_is_that_of_the_example() -> None:
