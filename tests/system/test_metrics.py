@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.images import MIB, raw_disk
 from tests.system.daemon_process import PATIENCE, DaemonProcess
+from tests.system.daemon_process import until as files_until
 from tests.system.jobs import batch, manifest, pipeline, row, run
 
 pytestmark = pytest.mark.system
@@ -26,9 +29,27 @@ PROMTOOL = shutil.which("promtool", path=f"{Path(sys.executable).parent}:/usr/bi
 Samples = dict[str, float]
 
 
-def fetch(daemon: DaemonProcess) -> str:
+#: A plugin that is there only from a reload on.
+_ACME = """
+from hypersdkd.spec.hooks import hookimpl
+from hypersdkd.spec.types import Endpoint, Response
+
+@hookimpl
+def hypersdkd_endpoints():
+    answer = lambda request, counts: Response(b"1 worker more" * counts.max_workers, "text/plain; version=0.0.4")
+    return [Endpoint("/api/plugins/acme/x", "a test", answer)]
+"""
+
+
+def reload_with_a_plugin(daemon: DaemonProcess) -> None:
+    (daemon.plugins / "acme.py").write_text(_ACME)
+    os.kill(daemon.pid, signal.SIGHUP)
+    files_until(lambda: '"reloaded"' in daemon.log.read_text(), daemon.root)
+
+
+def fetch(daemon: DaemonProcess, path: str = "/metrics") -> str:
     address = re.findall(r"http://127\.0\.0\.1:\d+", daemon.log.read_text())[-1]
-    with urllib.request.urlopen(f"{address}/metrics", timeout=PATIENCE) as reply:
+    with urllib.request.urlopen(address + path, timeout=PATIENCE) as reply:
         assert reply.headers["Content-Type"].startswith("text/plain; version=0.0.4")
         return reply.read().decode()
 
@@ -92,10 +113,15 @@ def test_one_converted_one_failed_one_cancelled_and_a_batch(tmp_path: Path) -> N
                 [PROMTOOL, "check", "metrics"], input=fetch(daemon), capture_output=True, text=True, check=False
             )
             assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+        reload_with_a_plugin(daemon)
+        assert read(fetch(daemon))["jobs_finished_total{failed}"] == 3, "a reload forgets nothing"
+        assert fetch(daemon, "/api/plugins/acme/x") == "1 worker more" * 2
+        run(daemon, "again.json", b"{}")
+        until(daemon, lambda found: found["jobs_finished_total{failed}"] == 4)
         assert daemon.stop() == 0
         daemon.start()
         found = read(fetch(daemon))
-        assert (found["jobs_finished_total{failed}"], found["jobs{failed}"]) == (0, 3), "told anew, not counted anew"
+        assert (found["jobs_finished_total{failed}"], found["jobs{failed}"]) == (0, 4), "told anew, not counted anew"
         assert daemon.stop() == 0
 
 
