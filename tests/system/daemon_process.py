@@ -55,6 +55,7 @@ class DaemonProcess:
         *,
         mode: str = "manifest",
         workers: int = 2,
+        executor: str = "local",
         environment: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
         disabled: Sequence[str] = (),
@@ -76,6 +77,7 @@ class DaemonProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self.settings: dict[str, object] = {
             "mode": mode,
+            "executor": executor,
             "workflow": {
                 "base_dir": str(self.base),
                 "max_workers": workers,
