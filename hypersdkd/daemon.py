@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -25,9 +26,13 @@ from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.reload import Reload
 from hypersdkd.engine.subscriptions import Subscriptions
 from hypersdkd.engine.working import Working, find_executor
+from hypersdkd.host.secret_file import is_credential, write_secret
 from hypersdkd.host.systemd import Notifier, watchdog_interval
-from hypersdkd.model.problem import ProblemError
+from hypersdkd.model.problem import Problem, ProblemError
+from hypersdkd.model.role import Role
+from hypersdkd.web.admission import AccessFiles, Admission
 from hypersdkd.web.app import make_app, serve
+from hypersdkd.web.tokens import make_token
 
 #: ``EX_CONFIG`` of sysexits.h.
 EXIT_CONFIG: Final = 78
@@ -55,12 +60,17 @@ class Daemon:
         self._reload = asyncio.Event()
         self._ready = False  # READY=1 was said, and no RELOADING=1 since
         self._notifier = Notifier()
+        self._admission = Admission(_access_files(config))
         self.addresses: tuple[str, ...] = ()
 
     async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Work the queue, or show it, until :meth:`stop`. Raises ``ProblemError`` when it cannot start."""
         async with AsyncExitStack() as stack:
             stack.callback(self._notifier.close)
+            problems, warnings = self._admission.read()
+            if problems:
+                raise ConfigInvalidError(problems)
+            _log_warnings(warnings)
             work = _begin(self._config, stack)
             parts = work.parts
             starting = asyncio.create_task(self._ask_for_time("starting"))
@@ -70,7 +80,8 @@ class Daemon:
             subscriptions.follow(parts.calls.plugins.subscribers)
             await work.start()
             api = self._config.settings.api
-            app = make_app(work.service, EndpointCalls(parts, work.service.view))
+            plugins = EndpointCalls(parts, work.service.view)
+            app = make_app(work.service, plugins, admission=self._admission)
             server = await serve(app, listen=api.listen, socket_path=api.socket)
             stack.push_async_callback(server.stop)
             stack.callback(parts.announcer.broadcast.close)  # first: a listener's request would not end by itself
@@ -116,7 +127,12 @@ class Daemon:
             task.result()  # a loop that ended by itself ended in an error: say so
 
     async def _reload_when_asked(self, work: Working | Observing, subscriptions: Subscriptions) -> None:
-        reload = Reload(work, self._read, lambda plugins: subscriptions.follow(plugins.subscribers))
+        def take_over(plugins: Plugins) -> None:
+            subscriptions.follow(plugins.subscribers)
+            problems, warnings = self._admission.read()  # those of the paths in force, which may be no more
+            _log_warnings([*problems, *warnings])
+
+        reload = Reload(work, self._judged, take_over)
         while True:
             await self._reload.wait()
             if self._ready:  # it was asked for during the start
@@ -131,6 +147,12 @@ class Daemon:
                 asking.cancel()
             self._notifier.ready(_status(work))
             self._ready = True
+
+    def _judged(self) -> LoadedConfig:
+        """The configuration as a start would take it now, tokens and certificate too. Raises ``ProblemError``."""
+        loaded = self._read()
+        _judge_access(loaded)
+        return loaded
 
     async def _drain(self, work: Working | Observing) -> None:
         seconds = work.parts.config.settings.workflow.drain_seconds
@@ -166,13 +188,6 @@ def _begin(config: LoadedConfig, stack: AsyncExitStack) -> Working | Observing:
     return Observing(config, stack) if config.settings.executor == OBSERVE else Working(config, stack)
 
 
-def _check(config: LoadedConfig) -> None:
-    """What a configuration promises beyond its own text; ``config-invalid``."""
-    plugins = Plugins.load(config.settings.plugins.dirs, config.settings.plugins.disabled)
-    if config.settings.executor != OBSERVE:
-        find_executor(plugins, config.settings.executor)
-
-
 def _status(work: Working | Observing) -> str:
     return "; ".join(filter(None, (work.summary(), work.parts.config.summary())))
 
@@ -186,36 +201,91 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="hypersdkd", description="Converts virtual machines for KVM, as a service.")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration file")
     parser.add_argument("--check-config", action="store_true", help="check the configuration and exit")
+    parser.add_argument(
+        "--make-token",
+        nargs=3,
+        metavar=("ROLE", "NAME", "FILE"),
+        help="write a new token (ROLE: read or operate) to FILE, print its line for api.tokens_file, and exit",
+    )
     parser.add_argument("--version", action="version", version=f"hypersdkd {hypersdkd.__version__}")
     options = parser.parse_args(arguments)
+    if options.make_token:
+        return _make_token(parser, *options.make_token)
     try:
         config = load_config(options.config)
-    except ProblemError as error:
-        problems = error.problems if isinstance(error, ConfigInvalidError) else [error.problem]
-        sys.stderr.write(describe(problems) + "\n")
-        return EXIT_CONFIG
-    if options.check_config:
-        try:
+        if options.check_config:
             _check(config)
-        except ProblemError as error:
-            sys.stderr.write(describe([error.problem]) + "\n")
-            return EXIT_CONFIG
-        if config.warnings:
-            sys.stderr.write(describe(config.warnings) + "\n")
-        sys.stdout.write(f"{config.path or 'defaults'}: fine; {config.mode} mode ({config.mode_reason})\n")
-        return 0
+            return 0
+    except ProblemError as error:
+        sys.stderr.write(describe(_all_of(error)) + "\n")
+        return EXIT_CONFIG
     logs.set_up(config.settings.logging.level, config.settings.logging.format)
-    for warning in config.warnings:
-        structlog.get_logger().warning(warning.message, code=warning.code, path=warning.path, remedy=warning.remedy)
+    _log_warnings(config.warnings)
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _OPEN_FILES), hard))
     try:
         asyncio.run(_run(Daemon(config, lambda: load_config(options.config))))
     except ProblemError as error:
-        structlog.get_logger().error(error.problem.message, code=error.problem.code, remedy=error.problem.remedy)
+        for problem in _all_of(error):
+            structlog.get_logger().error(problem.message, code=problem.code, path=problem.path, remedy=problem.remedy)
         return EXIT_CONFIG if error.problem.code == "config-invalid" else 1
     finally:
         logs.close()
+    return 0
+
+
+def _all_of(error: ProblemError) -> Sequence[Problem]:
+    return error.problems if isinstance(error, ConfigInvalidError) else [error.problem]
+
+
+def _log_warnings(warnings: Sequence[Problem]) -> None:
+    for warning in warnings:
+        structlog.get_logger().warning(warning.message, code=warning.code, path=warning.path, remedy=warning.remedy)
+
+
+def _access_files(config: LoadedConfig) -> AccessFiles:
+    api = config.settings.api
+    return AccessFiles(api.tokens_file, api.tls.cert, api.tls.key, api.names)
+
+
+def _judge_access(config: LoadedConfig) -> list[Problem]:
+    """Read tokens and certificate for nothing but their warnings. Raises ``ConfigInvalidError``."""
+    problems, warnings = Admission(_access_files(config)).read()
+    if problems:
+        raise ConfigInvalidError(problems)
+    return warnings
+
+
+def _check(config: LoadedConfig) -> None:
+    """Try what the configuration names, and say that it is fine. Raises ``ProblemError``."""
+    plugins, files = config.settings.plugins, _access_files(config)
+    loaded = Plugins.load(plugins.dirs, plugins.disabled)
+    if config.settings.executor != OBSERVE:
+        find_executor(loaded, config.settings.executor)
+    paths = [path for path in (files.tokens_file, files.cert, files.key) if path]
+    warnings = list(config.warnings)
+    if "CREDENTIALS_DIRECTORY" not in os.environ and any(map(is_credential, paths)):
+        sys.stderr.write("tokens and certificate are not checked: only the service itself sees its credentials\n")
+    else:
+        warnings += _judge_access(config)
+    if warnings:
+        sys.stderr.write(f"{describe(warnings)}\n")
+    sys.stdout.write(f"{config.path or 'defaults'}: fine; {config.mode} mode ({config.mode_reason})\n")
+
+
+def _make_token(parser: argparse.ArgumentParser, role: str, name: str, file: str) -> int:
+    """A token of ``role``, which ``name`` stands for, in a new ``file``; its line on standard output."""
+    if role not in (Role.READ, Role.OPERATE):
+        parser.error("a token's role is read or operate")
+    try:
+        secret, line = make_token(Role(role), name)
+        write_secret(Path(file), f"{secret}\n".encode())
+    except ValueError as error:
+        parser.error(str(error))
+    except OSError as error:
+        sys.stderr.write(f"{file}: {error.strerror}\n")
+        return 1
+    sys.stdout.write(f"{line}\n")
     return 0
 
 

@@ -16,7 +16,16 @@ from hypersdkd.model.job import JobState
 from hypersdkd.model.problem import fail
 
 #: Options of the root, accepted anywhere on the line. Go's ``-daemon URL`` is ``--url``.
-_GLOBAL: Final = {"--url": True, "--socket": True, "--config": True, "--json": False, "--verbose": False, "-v": False}
+_GLOBAL: Final = {
+    "--url": True,
+    "--socket": True,
+    "--config": True,
+    "--token-file": True,
+    "--ca": True,
+    "--json": False,
+    "--verbose": False,
+    "-v": False,
+}
 _ROOT: Final = {**_GLOBAL, "--version": False}
 
 #: Every other option, and whether a value follows it.
@@ -49,7 +58,8 @@ ACTIONS: Final = {
 
 
 _EPILOG: Final = """\
-The daemon is the one that HYPERSDKD_URL names (http://HOST:PORT or unix:PATH), unless --url or --socket does.
+The daemon is the one that HYPERSDKD_URL names (http[s]://HOST:PORT or unix:PATH), unless --url or --socket does.
+HYPERSDKD_TOKEN_FILE and HYPERSDKD_CA_FILE stand for --token-file and --ca.
 The Go client's spellings work too: workflow -op list, -op=list, -dir D; manifest validate -file F; -daemon URL.
 Exit status: 0 fine; 1 invalid, failed, unknown or not possible; 2 usage; 3 no daemon; 130 Ctrl-C."""
 
@@ -72,9 +82,17 @@ def build_parser() -> Parser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"hyperctl {__version__}")
-    parser.add_argument("--url", default="", help="the daemon's address, http://HOST:PORT or unix:PATH")
+    parser.add_argument(
+        "--url", default="", help="the daemon's address, http://HOST:PORT, https://HOST:PORT or unix:PATH"
+    )
     parser.add_argument("--socket", default="", metavar="PATH", help="the daemon's unix socket")
     parser.add_argument("--config", default="", metavar="FILE", help="the daemon's configuration, to find its address")
+    parser.add_argument(
+        "--token-file", default="", metavar="FILE", help="the file with the token that the daemon asks for"
+    )
+    parser.add_argument(
+        "--ca", default="", metavar="FILE", help="certificates to trust instead of the system's (https)"
+    )
     parser.add_argument("--json", action="store_true", help="print the API's JSON instead of text")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more about a problem")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -8,15 +8,20 @@ from pathlib import Path
 
 from hypersdkd.cli.terminal import Terminal
 from hypersdkd.client.address import configured_queue, find_address
+from hypersdkd.client.credentials import find_credentials
 from hypersdkd.client.directories import OfflineQueue, find_queues
 from hypersdkd.client.http import Daemon, Reply
 from hypersdkd.model.problem import ProblemError
 
 
 def connect(arguments: Namespace) -> Daemon:
-    """The daemon; nothing is sent yet. Raises ``usage`` or ``config-missing`` for an address that is none."""
+    """The daemon; nothing is sent yet.
+
+    Raises ``usage`` or ``config-missing`` for an address that is none, ``token-unusable`` for a token that is none.
+    """
     config = Path(arguments.config) if arguments.config else None
-    return Daemon(find_address(arguments.url, arguments.socket, config))
+    address = find_address(arguments.url, arguments.socket, config)
+    return Daemon(address, credentials=find_credentials(arguments.token_file, arguments.ca))
 
 
 def is_unreachable(error: ProblemError) -> bool:

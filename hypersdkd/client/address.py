@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from hypersdkd.model.problem import fail
 #: The address of the Go API, which its clients had as a constant.
 DEFAULT_URL: Final = "http://localhost:8080"
 
-#: The environment variable that names the daemon: ``http://…`` or ``unix:PATH``.
+#: The environment variable that names the daemon: ``http://…``, ``https://…`` or ``unix:PATH``.
 URL_VARIABLE: Final = "HYPERSDKD_URL"
 
 #: Configuration files that are looked for, in this order; the daemon reads the same ones.
@@ -26,23 +27,29 @@ CONFIG_LIMIT: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A daemon's address: ``socket`` is the path of a unix socket, else ``host``, ``port`` and ``prefix`` count."""
+    """A daemon's address: ``socket`` is the path of a unix socket, else the others count."""
 
     host: str = ""
     port: int = 80
     prefix: str = ""
     socket: str = ""
+    secure: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether what is sent there stays on this machine."""
+        return bool(self.socket) or _is_loopback(self.host)
 
     def __str__(self) -> str:
         """The address as it is typed."""
         if self.socket:
             return f"unix:{self.socket}"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}{self.prefix}"
+        return f"{'https' if self.secure else 'http'}://{host}:{self.port}{self.prefix}"
 
 
 def parse_address(text: str) -> Address:
-    """Read ``http://HOST[:PORT][/PREFIX]`` or ``unix:PATH``. ``usage`` for anything else."""
+    """Read ``http://HOST[:PORT][/PREFIX]``, the same with ``https``, or ``unix:PATH``. ``usage`` for anything else."""
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
         if path.startswith("//"):
@@ -55,9 +62,11 @@ def parse_address(text: str) -> Address:
     except ValueError:
         raise _not_an_address(text) from None
     extra = parts.query or parts.fragment or parts.username or parts.password
-    if parts.scheme != "http" or not parts.hostname or extra or not text.isprintable() or " " in text:
+    secure = parts.scheme == "https"
+    if not (secure or parts.scheme == "http") or not parts.hostname or extra or not text.isprintable() or " " in text:
         raise _not_an_address(text)
-    return Address(host=parts.hostname, port=80 if port is None else port, prefix=parts.path.rstrip("/"))
+    usual = 443 if secure else 80
+    return Address(parts.hostname, usual if port is None else port, parts.path.rstrip("/"), secure=secure)
 
 
 def find_address(
@@ -110,11 +119,30 @@ def _from_config(path: Path) -> Address | None:
     api = _section(path, "api")
     socket, listen = api.get("socket"), api.get("listen")
     first = listen[0] if isinstance(listen, list) and listen else listen
-    tcp = parse_address(f"http://{first}") if isinstance(first, str) and first else None
+    tcp = _listening(first, api) if isinstance(first, str) and first else None
     if not isinstance(socket, str) or not socket:
         return tcp
     # A daemon serves the default address beside its socket, unless the list says that it shall not.
     return Address(socket=socket) if os.access(socket, os.W_OK, effective_ids=True) or listen == [] else tcp
+
+
+def _listening(listen: str, api: Mapping[str, object]) -> Address:
+    """How to reach what listens so. A certificate is for names: the first of ``api.names`` stands for an address that
+    is not loopback, and ``localhost`` for one that is every address."""
+    tls, names = api.get("tls"), api.get("names")
+    secure = isinstance(tls, dict) and bool(tls.get("cert"))
+    found = parse_address(f"{'https' if secure else 'http'}://{listen}")
+    if found.is_local:
+        return found
+    name = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else ""
+    return replace(found, host=name or ("localhost" if found.host in {"0.0.0.0", "::"} else found.host))  # noqa: S104
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_file(path: Path) -> bool:
@@ -142,5 +170,5 @@ def _not_an_address(text: str) -> Exception:
     return fail(
         "usage",
         f"{text!r} is not a daemon's address",
-        remedy="Give http://HOST:PORT or unix:PATH.",
+        remedy="Give http://HOST:PORT, https://HOST:PORT or unix:PATH.",
     )

@@ -8,15 +8,17 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
 from hypersdkd.client.address import Address
+from hypersdkd.client.credentials import Credentials
 from hypersdkd.model.problem import Problem, ProblemError, fail
 
 #: Seconds that a daemon may take for one reply: that of the Go client.
@@ -50,11 +52,13 @@ class Daemon:
     """A daemon at ``address``. Each call makes a connection of its own and returns the reply's object.
 
     Every method raises ``ProblemError``: ``daemon-unreachable`` when nothing (or something else) answers
-    there, and :class:`DaemonRefusedError` with the daemon's own code when it refuses.
+    there, ``daemon-untrusted`` for a certificate that is not trusted, and :class:`DaemonRefusedError` with the daemon's
+    own code when it refuses.
     """
 
     address: Address
     timeout: float = TIMEOUT
+    credentials: Credentials = field(default_factory=Credentials)
 
     def status(self) -> Reply:
         """The daemon and its queue in numbers."""
@@ -135,6 +139,7 @@ class Daemon:
         """
         with self._connected() as connection:
             headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last_id} if last_id else {})}
+            headers |= self.credentials.headers(self.address)
             connection.request("GET", f"{self.address.prefix}/api/workflow/events", headers=headers)
             opened(partial(_shut, connection.sock))
             with connection.getresponse() as response:
@@ -170,7 +175,8 @@ class Daemon:
 
     def _call(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
         with self._connected() as connection:
-            connection.request(method, self.address.prefix + path, body, {"Accept": "application/json", **headers})
+            shown = {"Accept": "application/json", **headers, **self.credentials.headers(self.address)}
+            connection.request(method, self.address.prefix + path, body, shown)
             with connection.getresponse() as response:
                 text = response.read(REPLY_LIMIT + 1)
                 if response.length:
@@ -185,11 +191,14 @@ class Daemon:
     @contextmanager
     def _connected(self) -> Iterator[http.client.HTTPConnection]:
         """A connection, closed in the end; whatever keeps it from working is ``daemon-unreachable``."""
-        connection = _connect(self.address, self.timeout)
+        connection = _connect(self.address, self.timeout, self.credentials)
         try:
             yield connection
         except PermissionError as error:
             raise self._forbidden() from error
+        except ssl.SSLCertVerificationError as error:
+            message = f"The certificate of {self.address} is not trusted: {error.verify_message}"
+            raise fail("daemon-untrusted", message) from error
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise self._unreachable(str(error) or type(error).__name__) from error
         finally:
@@ -224,16 +233,19 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _connect(address: Address, timeout: float) -> http.client.HTTPConnection:
+def _connect(address: Address, timeout: float, credentials: Credentials) -> http.client.HTTPConnection:
     if address.socket:
         return _UnixConnection(address.socket, timeout)
+    if address.secure:
+        context = credentials.context()
+        return http.client.HTTPSConnection(address.host, address.port, timeout=timeout, context=context)
     return http.client.HTTPConnection(address.host, address.port, timeout=timeout)
 
 
 def _shut(connection: socket.socket) -> None:
-    """End a connection that another thread reads: it reads an end."""
+    """End a connection that another thread reads: it reads an end. Below TLS, whose own end it could not stand."""
     with suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _changes(response: http.client.HTTPResponse) -> Iterator[tuple[str, str, Reply]]:
@@ -260,7 +272,12 @@ def _object(text: bytes) -> Reply | None:
 
 
 #: Codes for error replies that carry none: those of the Go API, or of a proxy on the way.
-_CODES: Final[Mapping[int, str]] = {403: "request-refused", 404: "not-found", 405: "method-not-allowed"}
+_CODES: Final[Mapping[int, str]] = {
+    401: "token-required",
+    403: "request-refused",
+    404: "not-found",
+    405: "method-not-allowed",
+}
 
 
 def _refused(status: int, reply: Reply, text: bytes) -> DaemonRefusedError:

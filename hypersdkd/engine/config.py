@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hypersdkd.engine.config_read import Reading, explain, is_loopback, read_file, split_address
+from hypersdkd.engine.config_api import ApiSettings
+from hypersdkd.engine.config_read import Reading, explain, read_file
+from hypersdkd.engine.config_types import AbsolutePath, Group
 from hypersdkd.engine.mode_detection import Mode, holding_of
 from hypersdkd.model.problem import Problem, ProblemError
 
@@ -28,51 +30,13 @@ BASE_DIRS: Final[Mapping[Mode, Path]] = {
 }
 
 
-def _absolute(value: object) -> Path:
-    if not isinstance(value, str | Path) or not str(value):
-        raise ValueError("must be a path")
-    if "\0" in str(value) or not Path(value).is_absolute():
-        raise ValueError("must be an absolute path (neither ~ nor the working directory is looked at)")
-    return Path(value)
-
-
-def _loopback(value: str) -> str:
-    host, _port = split_address(value)
-    if not is_loopback(host):
-        raise ValueError(f"{value!r} is not a loopback address, and serving any other is not available yet")
-    return value
-
-
-def _unavailable(value: object) -> None:
-    if value is not None:
-        raise ValueError("not available yet: the API is served on loopback and a unix socket only")
-
-
 def _executor(value: str) -> str:
     if value in ("systemd", "dask"):
         raise ValueError(f"the executor {value!r} is not available yet; use 'local' or 'observe'")
     return value
 
 
-AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
-Address = Annotated[str, AfterValidator(_loopback)]
-Unavailable = Annotated[None, BeforeValidator(_unavailable)]
-
-
-class _Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_sections(cls, values: object) -> object:
-        """A section whose keys are all commented out is read as null: it means the defaults."""
-        if not isinstance(values, dict):
-            return values
-        sections = {name for name, field in cls.model_fields.items() if isinstance(field.default, BaseModel)}
-        return {key: value for key, value in values.items() if value is not None or key not in sections}
-
-
-class WorkflowSettings(_Group):
+class WorkflowSettings(Group):
     """The queue and how it is worked."""
 
     base_dir: AbsolutePath = Field(
@@ -142,7 +106,7 @@ class WorkflowSettings(_Group):
         return self
 
 
-class RetentionSettings(_Group):
+class RetentionSettings(Group):
     """How long the daemon keeps its own notes on ended jobs. The files in processed and failed stay in any case."""
 
     days: int | None = Field(
@@ -162,41 +126,13 @@ class RetentionSettings(_Group):
     )
 
 
-class MapSettings(_Group):
+class MapSettings(Group):
     """Names of the source's world and what they are called here."""
 
     networks: dict[str, str] = Field(
         {},
         description="From a network's name at the source to one of this host. Default: none. Nothing reads it "
         "yet; it is accepted so that a complete file stays valid.",
-    )
-
-
-class TlsSettings(_Group):
-    """The server's certificate, for serving beyond loopback."""
-
-    cert: Unavailable = Field(None, description="The certificate's path. Not available yet. Default: none.")
-    key: Unavailable = Field(None, description="The private key's path. Not available yet. Default: none.")
-
-
-class ApiSettings(_Group):
-    """Where the API is served."""
-
-    listen: tuple[Address, ...] = Field(
-        ("127.0.0.1:8080",),
-        strict=False,
-        description="Loopback addresses as HOST:PORT or [HOST]:PORT; port 0 takes a free one. Default: "
-        '["127.0.0.1:8080"], where HyperSDK\'s clients look. Empty: no TCP at all.',
-    )
-    socket: AbsolutePath | None = Field(
-        None,
-        description="A unix socket to serve as well; its group may connect (0660). Default: none.",
-    )
-    tokens_file: Unavailable = Field(
-        None, description="Bearer tokens, for serving beyond loopback. Not available yet. Default: none."
-    )
-    tls: TlsSettings = Field(
-        TlsSettings(), description="The certificate, for serving beyond loopback. Not available yet."
     )
 
 
@@ -221,7 +157,7 @@ class PluginSettings(BaseModel):
         return self.__pydantic_extra__.get(name, {})
 
 
-class LoggingSettings(_Group):
+class LoggingSettings(Group):
     """The daemon's log, on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
@@ -232,7 +168,7 @@ class LoggingSettings(_Group):
     )
 
 
-class Settings(_Group):
+class Settings(Group):
     """The whole file."""
 
     mode: Mode | None = Field(

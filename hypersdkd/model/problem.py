@@ -285,7 +285,13 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     ),
     "config-missing": CodeMeaning("The configuration file cannot be read.", "Check --config.", 500),
     "address-unsafe": CodeMeaning(
-        "The listen address is not loopback.", "Listen on 127.0.0.1, [::1] or a unix socket.", 500
+        "The listen address is not loopback, or is none.",
+        "Listen on 127.0.0.1, [::1] or a unix socket, or ask for tokens and TLS: docs/access.md.",
+        500,
+    ),
+    "certificate-doubtful": CodeMeaning(
+        "Clients will not take the server's certificate, or soon not any more (a warning).",
+        "Put a new certificate into the file that api.tls.cert names, then `systemctl reload hypersdkd`.",
     ),
     "address-unavailable": CodeMeaning(
         "The listen address cannot be used.",
@@ -307,12 +313,39 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     ),
     "request-refused": CodeMeaning(
         "The request's Host or Origin is not this daemon's.",
-        "Call it by localhost, 127.0.0.1 or its socket.",
+        "Call it by localhost, its address, a name in its certificate or in api.names, or its socket.",
         403,
+    ),
+    "token-required": CodeMeaning(
+        "The request has no token, and the daemon asks for one.",
+        "Give one: `hyperctl --token-file FILE`, the header `Authorization: Bearer TOKEN`, or the page's own field.",
+        401,
+    ),
+    "token-unknown": CodeMeaning(
+        "The token is none of those in force, or weaker than 128 bits.",
+        "Ask who runs the daemon for a new one; it is made by `hypersdkd --make-token`.",
+        401,
+    ),
+    "token-attempts": CodeMeaning(
+        "Too many unknown tokens came from this address.",
+        "Stop what sends the wrong token; the right one is taken at any time.",
+        429,
+    ),
+    "role-insufficient": CodeMeaning(
+        "The token's role does not allow this.", "Use a token whose role is operate.", 403
     ),
     "internal": CodeMeaning("An error in hypersdkd itself.", "Report it with the daemon's log.", 500),
     "daemon-unreachable": CodeMeaning(
         "No daemon answers.", "Start it (`systemctl start hypersdkd`) or name it by --url or --socket.", 503
+    ),
+    "daemon-untrusted": CodeMeaning(
+        "The daemon's certificate is not one that can be trusted.",
+        "Name the certificate authority's file, or the daemon's own certificate if it is self-signed, by --ca.",
+        503,
+    ),
+    "token-unusable": CodeMeaning(
+        "The file with the token cannot be used.",
+        "Put one token into a file that only you can read (chmod 600) and name it by --token-file.",
     ),
     "reply-invalid": CodeMeaning(
         "What the daemon answered is not of the shape it should have.", "Use a hyperctl of the daemon's version."

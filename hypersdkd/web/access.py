@@ -1,21 +1,18 @@
-"""Who may ask: this machine's users, and no foreign web page that a browser on it shows.
-
-A page elsewhere can reach a loopback address in two ways. It lets its own name resolve to 127.0.0.1 (DNS
-rebinding): then ``Host`` is its name. Or it posts across origins: then ``Origin`` is not ours.
+"""Who asks, and whether a foreign web page does it through them: ``Host`` and ``Origin``, the headers that every
+reply has, and the audit log. Names are judged in ``web/hosts``, tokens in ``web/authentication``.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import struct
 from typing import Final
 
 import structlog
 from aiohttp import web
-from yarl import URL
 
 from hypersdkd.model.problem import fail
+from hypersdkd.web.admission import ADMISSION
 from hypersdkd.web.errors import Handler
 
 _log = structlog.get_logger("hypersdkd.audit")
@@ -32,6 +29,9 @@ SECURITY_HEADERS: Final = {
 
 #: Methods that change nothing, so that the audit log leaves them out.
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+#: The name of the token that a request came in by.
+TOKEN_NAME: Final = web.RequestKey("token_name", str)
 
 #: ``struct ucred`` of Linux: pid, uid, gid.
 _UCRED: Final = struct.Struct("3i")
@@ -50,41 +50,33 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 
     ``Origin`` does not matter where nothing is done anyway: a preflight gets its 405.
     """
-    host = request.headers.get("Host", "")
-    if not by_unix_socket(request) and not is_loopback_host(host):
+    host, names = request.headers.get("Host", ""), request.app[ADMISSION].names
+    if not by_unix_socket(request) and not names.are_ours(host, _local_address(request)):
         raise fail("request-refused", "The request's Host is not this daemon's.")
     origin = request.headers.get("Origin")
-    if origin is not None and origin.lower() != f"http://{host}".lower() and not request.match_info.http_exception:
+    ours = origin is None or names.are_origins(origin, host, secure=request.secure)
+    if not ours and not request.match_info.http_exception:
         raise fail("request-refused", "The request comes from a page of another origin.")
     return await handler(request)
 
 
 @web.middleware
 async def audit(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """One log line for each call that may change something, refused ones too."""
-    if request.method in SAFE_METHODS:
-        return await handler(request)
+    """One log line for each call that may change something, refused ones too; save those of strangers, who could fill
+    the log otherwise: where tokens are in force, ``web/authentication`` tells of them."""
     response = await handler(request)
-    _log.info("audit", who=caller(request), method=request.method, path=request.raw_path, status=response.status)
+    if request.method in SAFE_METHODS or _is_stranger(request):
+        return response
+    line = {"who": caller(request), "method": request.method, "path": request.raw_path, "status": response.status}
+    if TOKEN_NAME in request:
+        line["address"] = peer(request)
+    _log.info("audit", **line)
     return response
 
 
-def is_loopback_host(host: str) -> bool:
-    """Whether a ``Host`` header is ``localhost`` or a loopback address, with any port.
-
-    The port is left out on purpose: a forwarded port (``ssh -L``) is another one, and a page elsewhere
-    cannot make a browser send a loopback address as the name of its site.
-    """
-    try:
-        name = URL(f"http://{host}").host if host and not set(host) & set("/?#@\\") else None
-    except ValueError:
-        return False
-    if name is None:
-        return False
-    try:
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+def _is_stranger(request: web.Request) -> bool:
+    asked = request.app[ADMISSION].tokens is not None
+    return asked and TOKEN_NAME not in request and not by_unix_socket(request)
 
 
 def by_unix_socket(request: web.Request) -> bool:
@@ -94,19 +86,30 @@ def by_unix_socket(request: web.Request) -> bool:
 
 
 def caller(request: web.Request) -> str:
-    """Who asks, for the audit log: ``uid=N`` by a unix socket, else the address."""
+    """Who asks, for the audit log: ``uid=N`` by a unix socket, ``token=NAME``, else the address."""
     connection = _socket(request)
-    if connection is None:
-        return "gone"
-    if connection.family == socket.AF_UNIX:
+    if connection is not None and connection.family == socket.AF_UNIX:
         _, uid, _ = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
         return f"uid={uid}"
-    return request.remote or "unknown"
+    token = request.get(TOKEN_NAME)
+    return f"token={token}" if token else peer(request)
+
+
+def peer(request: web.Request) -> str:
+    """The address that a request by TCP comes from."""
+    return request.remote or "unknown" if _socket(request) is not None else "gone"
 
 
 def key_space(request: web.Request) -> str:
-    """Whose Idempotency-Keys a request speaks of: each user's by the unix socket are its own, by TCP all share."""
-    return caller(request) if by_unix_socket(request) else "tcp"
+    """Whose Idempotency-Keys a request speaks of: each user's by the unix socket and each token's are its own, by TCP
+    without tokens all share."""
+    return caller(request) if by_unix_socket(request) or TOKEN_NAME in request else "tcp"
+
+
+def _local_address(request: web.Request) -> str:
+    """The address of ours that a request by TCP came in at."""
+    connection = _socket(request)
+    return str(connection.getsockname()[0]) if connection is not None else ""
 
 
 def _socket(request: web.Request) -> socket.socket | None:

@@ -7,23 +7,27 @@ import contextlib
 import html
 import posixpath
 import socket
+import ssl
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 
 from aiohttp import web
 
+from hypersdkd.model.role import Role
 from hypersdkd.spec.service import PluginEndpoints, Workflow
 from hypersdkd.web.access import SECURITY_HEADERS, audit, guard, security_headers
-from hypersdkd.web.connections import Gate, heard
+from hypersdkd.web.admission import ADMISSION, Admission
+from hypersdkd.web.authentication import ROLES, authenticate
+from hypersdkd.web.connections import HEAD_SECONDS, Gate, heard
 from hypersdkd.web.endpoint import Answer, Endpoint
 from hypersdkd.web.endpoints import ENDPOINTS
 from hypersdkd.web.errors import ENCODER, Handler, errors
 from hypersdkd.web.openapi import PUBLISHED
-from hypersdkd.web.page import add_page
+from hypersdkd.web.page import PAGE_ROUTES, add_page
 from hypersdkd.web.plugin_endpoints import add_plugin_endpoints, published
 from hypersdkd.web.request import BODIES, BODY_LIMIT, Bodies
 from hypersdkd.web.sockets import BACKLOG, address_of, check_inherited, open_listeners
@@ -40,11 +44,31 @@ LINGER_SECONDS: Final = 2.0
 SHUTDOWN_SECONDS: Final = 5.0
 
 
+#: Seconds that a client has to answer the end of a TLS connection.
+TLS_END_SECONDS: Final = 2.0
+
+
+class _TlsOptions(TypedDict, total=False):
+    ssl: ssl.SSLContext
+    ssl_handshake_timeout: float
+    ssl_shutdown_timeout: float
+
+
 def make_app(
-    workflow: Workflow, plugins: PluginEndpoints | None = None, *, endpoints: Sequence[Endpoint] = ENDPOINTS
+    workflow: Workflow,
+    plugins: PluginEndpoints | None = None,
+    *,
+    endpoints: Sequence[Endpoint] = ENDPOINTS,
+    admission: Admission | None = None,
 ) -> web.Application:
-    """The application that answers for ``workflow``, and by ``plugins`` for their endpoints."""
-    app = web.Application(client_max_size=BODY_LIMIT, middlewares=[heard, counted, audit, errors, guard, _tidy_path])
+    """The application that answers whom ``admission`` lets in: for ``workflow``, and by ``plugins`` for theirs."""
+    middlewares = [heard, counted, audit, errors, authenticate, guard, _tidy_path]
+    app = web.Application(client_max_size=BODY_LIMIT, middlewares=middlewares)
+    app[ADMISSION] = admission or Admission()
+    app[ROLES] = {
+        **{(endpoint.method, endpoint.path): endpoint.needed for endpoint in endpoints},
+        **{(method, route): Role.ANYONE for method in ("GET", "HEAD") for route in PAGE_ROUTES},
+    }
     app[TRAFFIC], app[PLUGIN_PATHS] = Counter(), tuple
     app[BODIES] = Bodies()
     app[ENCODER] = ThreadPoolExecutor(1, "encoder")
@@ -89,11 +113,13 @@ async def serve(
 ) -> Server:
     """Serve ``app`` on each address of ``listen``, on a unix socket, and on sockets opened by others.
 
-    Raises ``address-unsafe`` or ``address-unavailable`` before anything is served.
+    Other machines may call only where the application's admission asks for tokens and TLS. With TLS every TCP address
+    speaks it, the unix socket never. Raises ``address-unsafe`` or ``address-unavailable`` before anything is served.
     """
+    admission = app[ADMISSION]
     for listener in inherited:
-        check_inherited(listener)
-    listeners = [*inherited, *open_listeners(listen, socket_path)]
+        check_inherited(listener, anywhere=admission.beyond_loopback)
+    listeners = [*inherited, *open_listeners(listen, socket_path, anywhere=admission.beyond_loopback)]
     # handle_signals: the daemon's own business.
     runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
@@ -107,9 +133,21 @@ async def serve(
     }
     loop = asyncio.get_running_loop()
     gates = [(listener, Gate(runner.server, SECURITY_HEADERS, options)) for listener in listeners]
-    listening = [await loop.create_server(gate, sock=listener, backlog=BACKLOG) for listener, gate in gates]
+    listening = [
+        await loop.create_server(gate, sock=listener, backlog=BACKLOG, **_tls_options(listener, admission))
+        for listener, gate in gates
+    ]
     socket_file = (socket_path, socket_path.lstat().st_ino) if socket_path is not None else None
-    return Server(tuple(address_of(listener) for listener in listeners), runner, tuple(listening), socket_file)
+    secure = admission.tls is not None
+    return Server(
+        tuple(address_of(listener, secure=secure) for listener in listeners), runner, tuple(listening), socket_file
+    )
+
+
+def _tls_options(listener: socket.socket, admission: Admission) -> _TlsOptions:
+    if admission.tls is None or listener.family == socket.AF_UNIX:
+        return {}
+    return {"ssl": admission.tls, "ssl_handshake_timeout": HEAD_SECONDS, "ssl_shutdown_timeout": TLS_END_SECONDS}
 
 
 async def _end_encoder(app: web.Application) -> None:

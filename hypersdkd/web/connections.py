@@ -1,12 +1,13 @@
 """Connections: how many there may be, how long one may take for its first request, and what is no HTTP.
 
-All who call come from this machine, so that addresses tell nobody apart: the bound is one a listener. Whoever fills
-the one on loopback still leaves the unix socket, whose file mode says who may connect.
+On this machine addresses tell nobody apart: the bound is one a listener. Whoever fills the one on loopback still
+leaves the unix socket, whose file mode says who may connect. Each address elsewhere has a bound of its own besides.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import weakref
 from collections.abc import Mapping
 from typing import Final
@@ -19,6 +20,9 @@ from hypersdkd.web.errors import Handler, problem_reply
 
 #: Connections that one listener holds; far below the files that a process may have open.
 CONNECTIONS: Final = 256
+
+#: Of these, connections from one address that is not this machine's; a browser opens six.
+ADDRESS_CONNECTIONS: Final = 64
 
 #: Seconds in which the head of the first request must be whole.
 HEAD_SECONDS: Final = 10.0
@@ -34,11 +38,21 @@ class Connection(web.RequestHandler):
         self._gate = gate
         self._error_headers = headers
         self._until_head: asyncio.TimerHandle | None = None
+        self._void_at = asyncio.get_running_loop().time() + HEAD_SECONDS
+        self.peer: str | None = None
+
+    @property
+    def is_void(self) -> bool:
+        """Whether it will never be made: who accepted it is not told when its TLS handshake fails."""
+        return self.peer is None and asyncio.get_running_loop().time() > self._void_at
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
         super().connection_made(transport)
         self._until_head = asyncio.get_running_loop().call_later(HEAD_SECONDS, self.force_close)
+        self.peer = _peer(transport)
+        if self._gate.is_crowded_by(self.peer):
+            self.force_close()
 
     def heard(self) -> None:
         """The head of a request is whole."""
@@ -80,14 +94,27 @@ class Gate:
     def __call__(self) -> asyncio.Protocol:
         """The protocol of a connection that was just accepted."""
         if len(self._open) >= CONNECTIONS:
+            self._open -= {each for each in self._open if each.is_void}
+        if len(self._open) >= CONNECTIONS:
             return _Refusal()
         connection = Connection(self._server, self, self._headers, **self._options)
         self._open.add(connection)
         return connection
 
+    def is_crowded_by(self, peer: str) -> bool:
+        """Whether an address, empty for this machine's, holds more than its share."""
+        return bool(peer) and sum(each.peer == peer for each in self._open) > ADDRESS_CONNECTIONS
+
     def left(self, connection: Connection) -> None:
         """A connection has ended."""
         self._open.discard(connection)
+
+
+def _peer(transport: asyncio.BaseTransport) -> str:
+    """The address of the other side; empty for this machine's, and for a unix socket's."""
+    name = transport.get_extra_info("peername")
+    host = str(name[0]) if isinstance(name, tuple) else ""
+    return "" if host and ipaddress.ip_address(host).is_loopback else host
 
 
 class _Refusal(asyncio.Protocol):
@@ -103,6 +130,12 @@ class _Refusal(asyncio.Protocol):
         )
         transport.write(head.encode("ascii") + body)
         transport.close()
+
+
+def hang_up(transport: asyncio.Transport | None) -> None:
+    """End a connection at once. One of TLS that is being closed ends soon, and asyncio cannot abort it."""
+    if transport is not None and not transport.is_closing():
+        transport.abort()
 
 
 @web.middleware

@@ -9,12 +9,21 @@ from typing import Final
 
 from aiohttp import web
 
+from hypersdkd.model.role import Role
 from hypersdkd.spec.service import Workflow
 
 Answer = Callable[[Workflow, web.Request], Awaitable[web.StreamResponse]]
 
 #: Problems that any endpoint may answer with.
-COMMON_ERRORS: Final = ("request-invalid", "request-refused", "internal")
+COMMON_ERRORS: Final = (
+    "request-invalid",
+    "token-required",
+    "token-unknown",
+    "token-attempts",
+    "role-insufficient",
+    "request-refused",
+    "internal",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,7 @@ class Endpoint:
 
     ``reply``, ``body`` and ``refusal`` name schemas of ``web.schemas``: of the reply with ``status``, of the request's
     body (empty: none is read) and of error replies. ``errors`` are the problem codes beyond ``COMMON_ERRORS``.
+    ``role`` is what a caller must be, where that does not go by the method.
     """
 
     method: str
@@ -53,11 +63,17 @@ class Endpoint:
     refusal: str = "Error"
     media_types: tuple[str, ...] = field(default=("application/json",))
     name: str = ""
+    role: Role | None = None
 
     @property
     def operation_id(self) -> str:
         """Its name in the OpenAPI document: that of ``answer``, unless it was given one."""
         return self.name or self.answer.__name__
+
+    @property
+    def needed(self) -> Role:
+        """The role that a caller must have where tokens are in force."""
+        return self.role or (Role.READ if self.method == "GET" else Role.OPERATE)
 
     @property
     def route(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from hypersdkd.model.role import Role
 from hypersdkd.web import jobs, live, manifests, openapi, state
 from hypersdkd.web.endpoint import Endpoint, Parameter
 from hypersdkd.web.request import LOG_LIMIT, LOG_LINES, PAGE_LIMIT, PAGE_ROWS, STATUS_WORDS, TEXT_LIMIT
@@ -151,6 +152,7 @@ ENDPOINTS: Final = (
         body="Document",
         errors=(*_DOCUMENT, "rules-unavailable"),
         refusal="ManifestError",
+        role=Role.READ,
     ),
     Endpoint(
         "POST",
@@ -200,8 +202,16 @@ ENDPOINTS: Final = (
     ),
     Endpoint("POST", "/api/workflow/pause", "Start nothing more", state.pause, "Paused", 202, errors=_STORED),
     Endpoint("POST", "/api/workflow/resume", "Go on after a pause", state.resume, "Paused", 202, errors=_STORED),
-    Endpoint("GET", "/healthz", "Whether the daemon lives", state.healthy, "Probe"),
-    Endpoint("GET", "/readyz", "Whether the daemon takes work", state.ready, "Probe", errors=("not-ready",)),
+    Endpoint("GET", "/healthz", "Whether the daemon lives", state.healthy, "Probe", role=Role.ANYONE),
+    Endpoint(
+        "GET",
+        "/readyz",
+        "Whether the daemon takes work",
+        state.ready,
+        "Probe",
+        errors=("not-ready",),
+        role=Role.ANYONE,
+    ),
     Endpoint("GET", "/api/openapi.json", "The API as an OpenAPI document", openapi.openapi, "OpenAPI"),
     Endpoint("GET", "/api/docs", "The API as a page", openapi.docs, "Text", media_types=("text/html",)),
 )

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from hypersdkd.model.change import Change
 from hypersdkd.spec.service import Workflow
+from hypersdkd.web.connections import hang_up
 
 #: Seconds without a change after which a comment shows that the connection lives; proxies close after 30 to 60.
 HEARTBEAT: Final = 15.0
@@ -68,8 +69,8 @@ class _Writer:
 
     def hang_up(self) -> None:
         """End a connection that a write waits for."""
-        if self._writing and self._request.transport is not None:
-            self._request.transport.abort()
+        if self._writing:
+            hang_up(self._request.transport)
 
 
 def _frame(change: Change) -> bytes:

@@ -19,6 +19,9 @@ from hypersdkd.web.conditional import has_it
 #: Where the page is; HyperSDK's own address of it.
 PAGE: Final = "/web/dashboard/"
 
+#: The routes of its files.
+PAGE_ROUTES: Final = (PAGE.rstrip("/"), PAGE, PAGE + "{name}")
+
 #: The file that the address itself shows.
 INDEX: Final = "index.html"
 
@@ -81,6 +84,5 @@ def add_page(app: web.Application) -> None:
         """The address without its last slash; relative names on the page need it."""
         raise web.HTTPMovedPermanently(PAGE)
 
-    app.router.add_get(PAGE.rstrip("/"), redirect)
-    app.router.add_get(PAGE, answer)
-    app.router.add_get(PAGE + "{name}", answer)
+    for route, answers in zip(PAGE_ROUTES, (redirect, answer, answer), strict=True):
+        app.router.add_get(route, answers)

@@ -20,13 +20,13 @@ def add_plugin_endpoints(app: web.Application, plugins: PluginEndpoints) -> None
     """Let plugins answer for ``app``."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        """What the plugin replies, or a 404."""
+        """What the plugin replies, or a 404; it never sees a caller's token."""
         endpoint = next((each for each in plugins.all() if each.path == request.path), None)
         if endpoint is None:
             raise web.HTTPNotFound
         asked = Request(
             {key: request.query[key] for key in request.query},
-            {key.lower(): request.headers[key] for key in request.headers},
+            {key.lower(): request.headers[key] for key in request.headers if key.lower() != "authorization"},
         )
         traffic = request.app[TRAFFIC]
         reply = await plugins.answer(endpoint, asked, traffic)

@@ -1,4 +1,5 @@
-"""The sockets that the API listens on: loopback only, and a unix socket that never replaces a living one."""
+"""The sockets that the API listens on: loopback unless more is allowed, and a unix socket that never replaces a
+living one."""
 
 from __future__ import annotations
 
@@ -21,30 +22,30 @@ BACKLOG: Final = 256
 SOCKET_MODE: Final = 0o660
 
 
-def parse_listen(text: str) -> tuple[str, int]:
+def parse_listen(text: str, *, anywhere: bool = False) -> tuple[str, int]:
     """``127.0.0.1:8080``, ``[::1]:8080`` or ``localhost:8080`` as address and port (0: any free one).
 
-    Raises ``address-unsafe`` for anything that is not a loopback address: the API has no passwords.
+    Raises ``address-unsafe`` for what is no address and, unless ``anywhere``, for any that is not loopback.
     """
     name, separator, port = text.rpartition(":")
     name = "127.0.0.1" if name == "localhost" else name.removeprefix("[").removesuffix("]")
     if not separator or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise fail("address-unsafe", f"{text!r} is not of the form ADDRESS:PORT")
     try:
-        safe = ipaddress.ip_address(name).is_loopback
+        loopback = ipaddress.ip_address(name).is_loopback
     except ValueError:
-        safe = False
-    if not safe:
+        raise fail("address-unsafe", f"{text!r} names no IP address") from None
+    if not loopback and not anywhere:
         raise fail("address-unsafe", f"{text!r} is not a loopback address")
     return name, int(port)
 
 
-def open_listeners(listen: Sequence[str], path: Path | None) -> list[socket.socket]:
+def open_listeners(listen: Sequence[str], path: Path | None, *, anywhere: bool = False) -> list[socket.socket]:
     """Bound sockets, not yet listening, for each address of ``listen`` and for the unix socket ``path``.
 
     All or none: raises ``address-unsafe`` or ``address-unavailable`` and leaves nothing open.
     """
-    addresses = [parse_listen(text) for text in listen]
+    addresses = [parse_listen(text, anywhere=anywhere) for text in listen]
     with contextlib.ExitStack() as opened:
         sockets = [opened.enter_context(_bind_tcp(address, port)) for address, port in addresses]
         if path is not None:
@@ -53,22 +54,23 @@ def open_listeners(listen: Sequence[str], path: Path | None) -> list[socket.sock
     return sockets
 
 
-def check_inherited(listener: socket.socket) -> None:
-    """Refuse (``address-unsafe``) a socket from outside (socket activation) that is not local."""
-    if listener.family == socket.AF_UNIX:
+def check_inherited(listener: socket.socket, *, anywhere: bool = False) -> None:
+    """Refuse (``address-unsafe``) a socket from outside (socket activation) that is not local, unless ``anywhere``."""
+    if listener.family == socket.AF_UNIX or anywhere:
         return
     address = str(listener.getsockname()[0])
     if not ipaddress.ip_address(address).is_loopback:
         raise fail("address-unsafe", f"The inherited socket listens on {address}, which is not loopback")
 
 
-def address_of(listener: socket.socket) -> str:
-    """The address of a bound socket as clients write it: ``http://127.0.0.1:8080`` or ``unix:/run/x``."""
+def address_of(listener: socket.socket, *, secure: bool = False) -> str:
+    """The address of a bound socket as clients write it: ``http://127.0.0.1:8080`` (``secure``: ``https``) or
+    ``unix:/run/x``."""
     name = listener.getsockname()
     if listener.family == socket.AF_UNIX:
         return f"unix:{os.fsdecode(name)}"
     host = f"[{name[0]}]" if listener.family == socket.AF_INET6 else name[0]
-    return f"http://{host}:{name[1]}"
+    return f"{'https' if secure else 'http'}://{host}:{name[1]}"
 
 
 def _bind_tcp(address: str, port: int) -> socket.socket:
@@ -76,6 +78,9 @@ def _bind_tcp(address: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # [::] must not stand for every IPv4 address too: who lists both could not bind the second.
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((address, port))
         # A port in use is found out here, not after other parts of the daemon have started.
         listener.listen(BACKLOG)

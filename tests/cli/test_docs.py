@@ -21,7 +21,7 @@ def options(parser: argparse.ArgumentParser) -> set[str]:
 def documented(text: str) -> set[str]:
     """The options in the first column of a section's table."""
     cells = re.findall(r"^\| (`-[^|]*) \|", text, re.MULTILINE)
-    return {name for cell in cells for name in re.findall(r"`(--?[a-z]+)", cell)}
+    return {name for cell in cells for name in re.findall(r"`(--?[a-z][a-z-]*)", cell)}
 
 
 def test_every_command_with_its_words_and_options() -> None:

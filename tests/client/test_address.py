@@ -18,6 +18,12 @@ from tests.privileges import unprivileged
     [
         ("http://localhost:8080", Address("localhost", 8080), "http://localhost:8080"),
         ("http://localhost", Address("localhost", 80), "http://localhost:80"),
+        ("https://h", Address("h", 443, secure=True), "https://h:443"),
+        (
+            "https://[2001:db8::1]:8443/p/",
+            Address("2001:db8::1", 8443, "/p", secure=True),
+            "https://[2001:db8::1]:8443/p",
+        ),
         ("http://[::1]:9/", Address("::1", 9), "http://[::1]:9"),
         ("http://h:1/prefix/", Address("h", 1, "/prefix"), "http://h:1/prefix"),
         ("unix:/run/x.sock", Address(socket="/run/x.sock"), "unix:/run/x.sock"),
@@ -35,7 +41,8 @@ def test_addresses(text, expected, shown):
     [
         "",
         "localhost:8080",
-        "https://localhost",
+        "https://",
+        "httpss://localhost",
         "http://",
         "http://h:x",
         "http://h:99999",
@@ -134,6 +141,23 @@ def test_a_socket_that_may_not_be_opened_leaves_tcp(public, listen, expected):
     socket.chmod(0)
     with unprivileged():
         assert find(public, config=config) == expected.replace("SOCKET", str(socket))
+
+
+@pytest.mark.parametrize(
+    ("api", "expected"),
+    [
+        ("listen: ['192.0.2.1:8443'], tls: {cert: /c, key: /k}", "https://192.0.2.1:8443"),
+        ("listen: ['0.0.0.0:8443'], tls: {cert: /c, key: /k}", "https://localhost:8443"),
+        ("listen: ['[::]:8443'], tls: {cert: /c, key: /k}, names: []", "https://localhost:8443"),
+        ("listen: ['0.0.0.0:8443'], tls: {cert: /c, key: /k}, names: [vm.example, b]", "https://vm.example:8443"),
+        ("listen: ['127.0.0.1:8443'], tls: {cert: /c, key: /k}, names: [vm.example]", "https://127.0.0.1:8443"),
+        ("listen: ['127.0.0.1:8080'], tls: {}, names: 5", "http://127.0.0.1:8080"),
+        ("listen: ['127.0.0.1:8080'], tls: 5", "http://127.0.0.1:8080"),
+    ],
+)
+def test_a_configuration_beyond_loopback(tmp_path, api, expected):
+    (tmp_path / "c.yaml").write_text(f"api: {{{api}}}")
+    assert find(tmp_path, config=tmp_path / "c.yaml") == expected
 
 
 def test_a_configuration_in_a_directory_that_may_not_be_entered(public):

@@ -31,6 +31,8 @@ OTHERS: Mapping[str, object] = {
     "maps.networks": {"VM Network": "br0"},
     "api.listen": [],
     "api.socket": "/run/x.sock",
+    "api.tokens_file": "/etc/tokens",
+    "api.names": ["vm.example"],
     "plugins.dirs": [],
     "plugins.disabled": ["x"],
     "plugins.webhooks": {"url": "http://x"},
@@ -62,8 +64,10 @@ def keys(model: type[BaseModel], at: str = "") -> Iterator[str]:
 
 
 def test_every_key_is_tried_here() -> None:
-    one_value_only = {"api.tokens_file", "api.tls.cert", "api.tls.key"}
-    assert set(keys(Settings)) - one_value_only <= OTHERS.keys()
+    only_together = ["api.tls.cert", "api.tls.key"]
+    assert set(keys(Settings)) - set(only_together) <= OTHERS.keys()
+    assert changed_keys(settings(), settings("api", {"tls": {"cert": "/c", "key": "/k"}})) == only_together
+    assert not any(map(is_live, only_together))
 
 
 @pytest.mark.parametrize("key", OTHERS)

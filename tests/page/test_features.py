@@ -30,9 +30,17 @@ def test_the_numbers_follow_the_queue(page: Page, daemon, gate, source) -> None:
     expect(number(page, "Failed")).to_have_text(str(before["failed_today"] + 1))
 
 
+#: Events are asked for, and no answer comes.
+_NO_STREAM = """
+const real = window.fetch;
+const isStream = (address) => String(address).endsWith("/events");
+window.fetch = (address, options) => (isStream(address) ? new Promise(() => {}) : real(address, options));
+"""
+
+
 def test_without_a_stream_it_looks_every_three_seconds(page: Page, daemon) -> None:
     """The browser's clock is the test's, and stands still unless it is told to go on."""
-    page.add_init_script("window.EventSource = class extends EventTarget { close() {} };")
+    page.add_init_script(_NO_STREAM)
     page.clock.install()
     page.reload()
     state, looks = page.locator("#state"), []

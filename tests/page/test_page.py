@@ -187,15 +187,17 @@ def test_pause_and_resume(page, daemon, source):
 
 # -- how it stays fresh -------------------------------------------------------------------------------
 
-#: Stands for a browser's EventSource: the test opens it, sends events and closes it.
+#: Stands for the daemon's stream of events: the test opens it, sends events and closes it.
 _STREAM = """
 window.streams = [];
-window.EventSource = class extends EventTarget {
-  static CLOSED = 2;
-  readyState = 0;
-  constructor(address) { super(); this.address = String(address); window.streams.push(this); }
-  tell(name, state) { this.readyState = state; this.dispatchEvent(new Event(name)); }
-  close() { this.readyState = 2; }
+const real = window.fetch;
+window.fetch = (address, options) => {
+  if (!String(address).endsWith("/events")) return real(address, options);
+  return new Promise((resolve) => {
+    const body = new ReadableStream({ start(to) { window.streams.push({ address: String(address), to }); } });
+    window.streams.at(-1).open = () => resolve(new Response(body));
+    window.streams.at(-1).tell = (text) => window.streams.at(-1).to.enqueue(new TextEncoder().encode(text));
+  });
 };
 """
 
@@ -205,7 +207,7 @@ def test_events_polling_and_neither(page, daemon, address):
     page.reload()
     feed = page.locator("#feed")
     expect(feed).to_have_text("Polling every 3 s")
-    page.evaluate("streams[0].tell('open', 1)")
+    page.evaluate("streams[0].open(), streams[0].tell('retry: 1000\\n\\n')")
     expect(feed).to_have_text("Live")
     assert page.evaluate("streams.map((stream) => stream.address)") == [
         address.replace("/web/dashboard/", "/api/workflow/events")
@@ -213,8 +215,8 @@ def test_events_polling_and_neither(page, daemon, address):
     looks: list[str] = []
     page.on("request", lambda request: looks.append(request.url))
     with page.expect_response("**/api/workflow/status"):
-        page.evaluate("for (let n = 0; n < 100; n += 1) streams[0].tell(n % 2 ? 'guest' : 'reset', 1)")
-    page.evaluate("streams[0].tell('error', 2)")
+        page.evaluate("for (let n = 0; n < 100; n += 1) streams[0].tell(`id: ${n}\\nevent: guest\\ndata: {}\\n\\n`)")
+    page.evaluate("streams[0].to.close()")
     expect(feed).to_have_text("Polling every 3 s")
     assert sum(url.endswith("/status") for url in looks) <= 3  # a crowd of events is one look
 

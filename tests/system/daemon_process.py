@@ -59,10 +59,11 @@ class DaemonProcess:
         environment: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
         disabled: Sequence[str] = (),
+        api: Mapping[str, object] | None = None,
         **workflow: object,
     ) -> None:
         """``prefix`` is a command that starts the daemon, such as ``setpriv``; ``disabled`` are plugins that it does
-        without; ``workflow`` are settings of it.
+        without; ``workflow`` are settings of it, and ``api`` further ones of the API.
         """
         self.root = root
         self.base = root / "base"
@@ -87,7 +88,7 @@ class DaemonProcess:
                 "drain_seconds": 20,
                 **workflow,
             },
-            "api": {"listen": ["127.0.0.1:0"], "socket": str(self.socket)},
+            "api": {"listen": ["127.0.0.1:0"], "socket": str(self.socket), **(api or {})},
             "plugins": {"dirs": [str(self.plugins)], "disabled": list(disabled)},
         }
         self._config.write_text(yaml.safe_dump(self.settings))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +27,10 @@ async def ask(
     path: str,
     body: bytes | None = None,
     headers: Mapping[str, str | None] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Reply:
     """One exchange. ``path`` goes out as it is; a header of ``None`` is not sent."""
-    reader, writer = await connect(address)
+    reader, writer = await connect(address, tls)
     fields: dict[str, str | None] = {"Host": address.partition("//")[2] or "x", "Connection": "close"}
     if body is not None:
         fields["Content-Length"] = str(len(body))
@@ -44,12 +46,12 @@ async def ask(
         await writer.wait_closed()
 
 
-async def connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection to ``http://HOST:PORT`` or ``unix:PATH``."""
+async def connect(address: str, tls: ssl.SSLContext | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to ``http://HOST:PORT``, the same with ``https`` and ``tls``, or ``unix:PATH``."""
     if address.startswith("unix:"):
         return await asyncio.open_unix_connection(Path(address.removeprefix("unix:")))
-    host, _, port = address.removeprefix("http://").rpartition(":")
-    return await asyncio.open_connection(host.strip("[]"), int(port))
+    host, _, port = address.partition("//")[2].rpartition(":")
+    return await asyncio.open_connection(host.strip("[]"), int(port), ssl=tls)
 
 
 async def read_reply(reader: asyncio.StreamReader, *, bodiless: bool = False) -> Reply:

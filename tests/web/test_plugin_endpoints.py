@@ -121,3 +121,10 @@ async def test_they_are_published_as_they_are_now(url: str, plugins: FakeEndpoin
     plugins.endpoints = []
     assert "/metrics" not in (await ask(url, "GET", "/api/openapi.json")).json["paths"]
     assert (await ask(url, "GET", "/metrics")).status == 404
+
+
+async def test_a_plugin_sees_no_token(url, plugins):
+    await ask(url, "GET", "/metrics", headers={"Authorization": "Bearer secret", "X-Other": "seen"})
+    _path, request, _ = plugins.asked[-1]
+    assert request.headers["x-other"] == "seen"
+    assert "secret" not in str(request)

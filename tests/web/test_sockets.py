@@ -49,6 +49,37 @@ def test_everything_else_is_refused(text):
     assert caught.value.problem.code == "address-unsafe"
 
 
+@pytest.mark.parametrize("text", ["0.0.0.0:80", "[::]:80", "10.0.0.1:80", "[::ffff:10.0.0.1]:80"])
+def test_anywhere(text):
+    assert parse_listen(text, anywhere=True) == (text.rpartition(":")[0].strip("[]"), 80)
+
+
+@pytest.mark.parametrize("text", [":80", "*:80", "example.com:80", "127.0.0.1:x"])
+def test_what_is_no_address_is_none_anywhere(text):
+    with pytest.raises(ProblemError):
+        parse_listen(text, anywhere=True)
+
+
+def test_a_wildcard_of_ipv6_leaves_ipv4_alone():
+    try:
+        first, second = open_listeners(["[::]:0"], None, anywhere=True), []
+    except ProblemError:
+        pytest.skip("a machine without IPv6")
+    port = first[0].getsockname()[1]
+    second = open_listeners([f"0.0.0.0:{port}"], None, anywhere=True)
+    for listener in (*first, *second):
+        listener.close()
+
+
+def test_inherited_sockets():
+    with socket.create_server(("0.0.0.0", 0)) as listener:
+        with pytest.raises(ProblemError) as caught:
+            check_inherited(listener)
+        assert caught.value.problem.code == "address-unsafe"
+        check_inherited(listener, anywhere=True)
+        assert address_of(listener, secure=True) == f"https://0.0.0.0:{listener.getsockname()[1]}"
+
+
 def refused(listen, path=None) -> str:
     with pytest.raises(ProblemError) as caught:
         open_listeners(listen, path)

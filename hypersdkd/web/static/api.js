@@ -7,12 +7,18 @@ export class Refusal extends Error {
   constructor(document, status = 0) {
     super(document.detail || document.title || `The daemon answered ${status}.`);
     this.status = status; // 0: no answer
+    this.code = document.code ?? "";
     this.remedy = document.remedy ?? "";
     this.problems = document.problems ?? [];
   }
 }
 
 export const address = (path) => new URL(path, ROOT);
+
+// The token that the daemon asked for: kept as long as this page is open, and nowhere else.
+let token = "";
+export const setToken = (text) => (token = text);
+export const authorization = () => (token ? { Authorization: `Bearer ${token}` } : {});
 
 /** Text that can be encoded: what is half a character becomes a mark, instead of an error that stops the page. */
 export const wellFormed = (text) => (text.toWellFormed ? text.toWellFormed() : text.replace(/\p{Surrogate}/gu, "\ufffd"));
@@ -21,7 +27,7 @@ export const get = (path) => call("GET", path);
 export const post = (path, body, headers) => call("POST", path, body, headers);
 
 async function call(method, path, body, headers = {}) {
-  if (body !== undefined) headers = { "Content-Type": "application/json", ...headers };
+  headers = { ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...authorization(), ...headers };
   let reply;
   try {
     reply = await fetch(address(path), { method, body, headers, signal: AbortSignal.timeout(PATIENCE) });
@@ -37,3 +43,6 @@ async function call(method, path, body, headers = {}) {
   if (!reply.ok) throw new Refusal(document, reply.status);
   return document;
 }
+
+/** Whether the daemon wants a token, or another one. */
+export const wantsToken = (refusal) => refusal.status === 401 || refusal.code === "token-attempts";

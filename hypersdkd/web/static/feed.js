@@ -1,15 +1,13 @@
 // Keeps the page fresh: by the daemon's event stream where there is one, else by asking every three seconds.
 // An event only says that something changed; what it is, the next look at the API tells.
 
-import { address } from "./api.js";
+import { address, authorization } from "./api.js";
 
 const POLL = 3000; // milliseconds between two looks without a stream
 const LIVE = 5000; // between two looks with one: times go on, and nothing stays wrong for long
 const GAP = 250; // from an event to the look; events come in crowds
-const AGAIN = 30_000; // until a stream that the daemon refused is asked for again
-
-// What the stream tells of; EventSource hears only names that it was told of. `reset`: some changes were missed.
-const EVENTS = ["message", "job", "guest", "queue", "daemon", "reset"];
+const SOON = 1000; // until a stream that ended is asked for again
+const AGAIN = 30_000; // until one that the daemon refused is
 
 export class Feed {
   #look;
@@ -23,20 +21,21 @@ export class Feed {
   #looking = null;
   #wanted = false;
 
-  /** `look()` refreshes the page and tells whether the daemon answered; `show(state)` gets live, polling, off or lost. */
+  /** `look()` refreshes the page and tells whether it has seen the daemon (seen, lost or locked); `show(state)` gets
+   *  live, polling, off, lost or locked. */
   constructor(look, show) {
     this.#look = look;
     this.#show = show;
     document.addEventListener("visibilitychange", () => {
       // A hidden page holds no connection: browsers have six for each site.
       if (this.#on && document.hidden) this.#close();
-      else if (this.#on) this.#begin();
+      else if (this.#on) this.now();
     });
   }
 
   start() {
     this.#on = true;
-    this.#begin();
+    this.now();
   }
 
   stop() {
@@ -52,40 +51,53 @@ export class Feed {
     return this.#looking;
   }
 
-  #begin() {
-    if (!this.#stream) this.#open();
-    this.now();
+  /** Listen. Not by EventSource, which cannot show a token; and since a look tells all, no event has to be read. */
+  async #open() {
+    this.#again(0);
+    const stream = new AbortController();
+    this.#stream = stream;
+    let pause = SOON;
+    try {
+      const reply = await fetch(address("events"), { headers: authorization(), signal: stream.signal });
+      if (!reply.ok) pause = AGAIN;
+      const reader = reply.ok && reply.body.getReader();
+      while (reader && !(await reader.read()).done && this.#stream === stream) {
+        this.#live = true;
+        this.#soon();
+      }
+    } catch {
+      // cut off, or closed by us
+    }
+    stream.abort(); // the body of a refusal is not waited for
+    if (this.#stream !== stream) return;
+    this.#live = false;
+    this.#soon();
+    this.#again(pause);
   }
 
-  #open() {
-    const stream = new EventSource(address("events"));
-    this.#stream = stream;
-    for (const name of EVENTS) stream.addEventListener(name, () => this.#soon());
-    stream.addEventListener("open", () => {
-      this.#live = true;
-      this.#soon();
-    });
-    stream.addEventListener("error", () => {
-      this.#live = false;
-      this.#soon();
-      if (stream.readyState === EventSource.CLOSED) this.#reopen = setTimeout(() => this.#open(), AGAIN);
-    });
+  /** Listen after a pause; 0: not by itself. */
+  #again(pause) {
+    clearTimeout(this.#reopen);
+    this.#reopen = pause && setTimeout(() => this.#open(), pause);
   }
 
   #close() {
-    this.#stream?.close();
+    this.#shut();
+    this.#unschedule();
+  }
+
+  #shut() {
+    this.#stream?.abort();
     this.#stream = null;
     this.#live = false;
-    this.#unschedule();
-    clearTimeout(this.#reopen);
+    this.#again(0);
   }
 
   /** A stream that is open while a look has no answer may be what keeps the look waiting: a browser has six connections. */
   #yield() {
-    if (this.#stream?.readyState !== 1) return;
-    this.#stream.close();
-    this.#live = false;
-    this.#reopen = setTimeout(() => this.#open(), AGAIN);
+    if (!this.#live) return;
+    this.#shut();
+    this.#again(AGAIN);
   }
 
   #soon() {
@@ -110,17 +122,22 @@ export class Feed {
   async #tick() {
     this.#unschedule();
     this.#wanted = false;
-    let answered = false;
+    let seen = "lost";
     try {
-      answered = await this.#look();
+      seen = await this.#look();
     } finally {
       this.#looking = null;
-      if (!answered) this.#yield();
-      if (!answered) this.#show("lost");
-      else if (!this.#on) this.#show("off");
-      else this.#show(this.#live ? "live" : "polling");
-      if (this.#wanted) this.#schedule(GAP);
-      else if (this.#on && !document.hidden) this.#schedule(this.#live ? LIVE : POLL);
+      if (seen === "lost") this.#yield();
+      if (seen === "locked") this.#close(); // until there is another token
+      else this.#goOn();
+      this.#show(seen !== "seen" ? seen : !this.#on ? "off" : this.#live ? "live" : "polling");
     }
+  }
+
+  #goOn() {
+    const listens = this.#on && !document.hidden;
+    if (listens && !this.#stream && !this.#reopen) this.#open();
+    if (this.#wanted) this.#schedule(GAP);
+    else if (listens) this.#schedule(this.#live ? LIVE : POLL);
   }
 }

@@ -1,5 +1,6 @@
 // Puts the page together: what is refreshed when, and what the buttons do.
 
+import { Access } from "./access.js";
 import { get, post } from "./api.js";
 import { Builder } from "./builder.js";
 import { byId, element, notice, say } from "./elements.js";
@@ -14,9 +15,11 @@ const FEED = {
   polling: ["Polling every 3 s", "good"],
   off: ["Auto-refresh off", "warn"],
   lost: ["No answer", "bad"],
+  locked: ["Token needed", "warn"],
 };
 
 const refresh = () => feed.now();
+const access = new Access(refresh);
 const jobs = new JobList(act, refresh);
 const job = new JobView(act, refresh);
 const feed = new Feed(look, (state) => {
@@ -25,18 +28,22 @@ const feed = new Feed(look, (state) => {
   byId("feed").className = `badge ${kind}`;
 });
 
+/** Refresh everything: "seen", "lost" without an answer, or "locked" for want of a token. */
 async function look() {
   try {
-    const [status, page] = await Promise.all([get("status"), jobs.load(), job.refresh()]);
+    const status = await get("status"); // alone: one question without a token, or with a wrong one, is enough
+    access.judge(null);
+    const [page] = await Promise.all([jobs.load(), job.refresh()]);
     showStatus(status);
     jobs.show(page);
     alarm(status.last_error, notInForce(status.config));
-    return true;
+    return "seen";
   } catch (refusal) {
     if (refusal.status === undefined) throw refusal; // a mistake of this page
-    showStatus(null);
-    alarm(refusal.message, refusal.remedy);
-    return false;
+    const locked = access.judge(refusal);
+    showStatus(null, locked ? "Token needed" : "Not reachable");
+    alarm(...(locked ? [""] : [refusal.message, refusal.remedy]));
+    return locked ? "locked" : "lost";
   }
 }
 

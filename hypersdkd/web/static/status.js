@@ -3,15 +3,15 @@
 import { byId, say } from "./elements.js";
 import { bytes, duration, visible } from "./text.js";
 
-/** Show a status reply; without one the numbers stay as they were, and the state says so. */
-export function showStatus(status) {
+/** Show a status reply; without one the numbers stay as they were, and the state says `why`. */
+export function showStatus(status, why = "Not reachable") {
   const state = byId("state");
-  const [word, look] = !status ? ["Not reachable", "bad"] : stateOf(status);
+  const [word, look] = !status ? [why, "bad"] : stateOf(status);
   say(state, word);
   state.className = `badge ${look}`;
   for (const id of ["pause", "resume"]) byId(id).disabled = !status;
   if (!status) {
-    document.title = "hypersdkd: not reachable";
+    document.title = `hypersdkd: ${why.toLowerCase()}`;
     return;
   }
   for (const [id, text] of Object.entries({
