@@ -12,6 +12,7 @@ from aiohttp import web
 
 import hypersdkd
 from hypersdkd.model.problem import CODES
+from hypersdkd.model.role import Role
 from hypersdkd.spec.service import Workflow
 from hypersdkd.web.endpoint import COMMON_ERRORS, Endpoint, Parameter
 from hypersdkd.web.errors import http_status, json_reply
@@ -19,6 +20,9 @@ from hypersdkd.web.schemas import COMPONENTS, components
 
 #: Tells the endpoints that an application answers for now; it publishes these.
 PUBLISHED: Final[web.AppKey[Callable[[], Sequence[Endpoint]]]] = web.AppKey("endpoints")
+
+#: The name of the one way to show who calls.
+_SCHEME: Final = "token"
 
 _PROBLEM_JSON: Final = "application/problem+json"
 
@@ -65,7 +69,7 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, object]:
         },
         "servers": [{"url": "/"}],
         "paths": paths,
-        "components": {"schemas": components()},
+        "components": {"schemas": components(), "securitySchemes": {_SCHEME: {"type": "http", "scheme": "bearer"}}},
     }
 
 
@@ -84,6 +88,10 @@ def _operation(endpoint: Endpoint) -> dict[str, object]:
         "parameters": [_parameter(each) for each in (*endpoint.path_parameters, *endpoint.parameters)],
         "responses": dict(_responses(endpoint)),
     }
+    if endpoint.needed is not Role.ANYONE:
+        # The empty one: without tokens in force, and by the unix socket.
+        operation["security"] = [{_SCHEME: []}, {}]
+        operation["x-hypersdkd-role"] = str(endpoint.needed)
     if endpoint.body:
         kinds = ("application/json", "application/yaml")
         operation["requestBody"] = {"required": True, "content": {kind: _content(endpoint.body) for kind in kinds}}
@@ -139,6 +147,7 @@ def _section(endpoint: Endpoint) -> Iterator[str]:
         yield _row(f"{parameter.place} <code>{html.escape(parameter.name)}</code>", parameter.meaning)
     if endpoint.body:
         yield _row("body", endpoint.body)
+    yield _row("role", endpoint.needed)
     yield _row(str(endpoint.status), f"{endpoint.reply} ({', '.join(endpoint.media_types)})")
     for status, codes in error_codes(endpoint).items():
         yield _row(str(status), ", ".join(codes))

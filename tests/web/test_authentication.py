@@ -25,6 +25,7 @@ from hypersdkd.web.tokens import make_token
 from tests.certificates import make_certificate
 from tests.web.fake import FakeWorkflow
 from tests.web.raw import Reply, ask, connect
+from tests.web.test_plugin_endpoints import FakeEndpoints
 
 STATUS = "/api/workflow/status"
 PAUSE = "/api/workflow/pause"
@@ -61,7 +62,7 @@ async def guarded(workflow: FakeWorkflow, tmp_path: Path) -> AsyncIterator[Guard
     write_secret(tmp_path / "tokens", f"{viewer}\n{ci}\n".encode())
     admission = Admission(files)
     assert admission.read() == ([], [])
-    app = make_app(workflow, admission=admission)
+    app = make_app(workflow, FakeEndpoints(), admission=admission)
     server = await serve(app, listen=["127.0.0.1:0"], socket_path=tmp_path / "api.sock")
     yield Guarded(server, admission, files, read, operate, ssl.create_default_context(cafile=str(files.cert)))
     await server.stop()
@@ -99,6 +100,12 @@ async def test_each_endpoint_by_each_role(guarded, workflow, endpoint):
         reply = await guarded.ask(endpoint.method, path, token, body_of(endpoint))
         assert reply.status == expected, token
         assert expected < 400 or workflow.calls == []
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/api/plugins/acme/a.b"])
+async def test_addresses_of_plugins_are_for_who_may_read(guarded, path):
+    assert (await guarded.ask("GET", path)).status == 401
+    assert (await guarded.ask("GET", path, guarded.read)).status == 202  # the fake's reply
 
 
 async def test_refusals_say_what_is_lacking(guarded):

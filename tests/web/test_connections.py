@@ -66,3 +66,39 @@ async def test_beyond_the_bound_there_is_a_refusal_and_the_other_listener(url, u
     async with asyncio.timeout(5):
         while (await ask(url, "GET", "/healthz")).status != 200:
             await asyncio.sleep(0.001)
+
+
+async def test_one_address_elsewhere_does_not_take_the_whole_listener(url, monkeypatch):
+    monkeypatch.setattr(module, "ADDRESS_CONNECTIONS", 2)
+    here = module._peer
+    monkeypatch.setattr(module, "_peer", lambda transport: "192.0.2.1")
+    held = [await connect(url) for _ in range(2)]
+    for reader, writer in held:
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await read_reply(reader)).status == 200
+    reader, writer = await connect(url)
+    assert await reader.read() == b""
+    monkeypatch.setattr(module, "_peer", here)
+    assert (await ask(url, "GET", "/healthz")).status == 200
+    for _reader, each in (*held, (reader, writer)):
+        each.close()
+        await each.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("peername", "peer"),
+    [
+        (("127.0.0.1", 1), ""),
+        (("::1", 1, 0, 0), ""),
+        ("", ""),
+        (None, ""),
+        (("192.0.2.1", 1), "192.0.2.1"),
+        (("fe80::1%eth0", 1, 0, 2), "fe80::1%eth0"),
+    ],
+)
+def test_whose_connection_it_is(peername, peer):
+    class Transport(asyncio.Transport):
+        def get_extra_info(self, name: str, default: object = None) -> object:
+            return peername
+
+    assert module._peer(Transport()) == peer

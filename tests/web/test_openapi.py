@@ -71,6 +71,10 @@ def test_every_parameter_reply_and_error(endpoint):
         assert f"`{code}`" in found["responses"][str(http_status(code))]["description"]
         assert code in CODES
     assert ("requestBody" in found) == bool(endpoint.body)
+    guarded = endpoint.path not in {"/healthz", "/readyz"}
+    assert found.get("security") == ([{"token": []}, {}] if guarded else None)
+    changes = endpoint.method == "POST" and not endpoint.path.endswith("/validate")
+    assert found.get("x-hypersdkd-role") == (("operate" if changes else "read") if guarded else None)
 
 
 async def test_replies_are_as_published(url, workflow):
