@@ -37,7 +37,7 @@ def over_descriptors(graph: ImageNode, fds: Sequence[int]) -> Iterator[Source]:
 def over_paths(disk: SourceDisk, directory: Path, stem: str) -> str:
     """The disk's ``json:`` name over paths, for a program that opens files by itself and for as long as nobody
     changes them. Our own files, and links to files whose names qemu cannot be told, are made in ``directory``,
-    which is ours, with names that begin with ``stem``.
+    which is ours, with names that begin with ``stem``. A qcow2 overlay can hold a name of 1023 bytes.
     """
     return pseudo_name(_Paths([file.path for file in disk.files], directory, stem).image(disk.graph))
 

@@ -107,6 +107,22 @@ def sources_without_backing(disk: SourceDisk) -> Iterator[qemu_img.Source]:
         yield source
 
 
+def test_an_overlay_over_a_source_of_several_files(tmp_path: Path, noise: bytes) -> None:
+    """As a guest is changed in one: the source is only read, however its files are called."""
+    files = [tmp_path / os.fsdecode(name) for name in (b'qu"ote', b"\xff")]
+    for number, path in enumerate(files):
+        path.write_bytes(noise[number * MIB : (number + 1) * MIB])
+    text = descriptor('RW 2048 FLAT "', 0, '" 0\nRW 2048 FLAT "', 1, '" 0\n')
+    (tmp_path / "work").mkdir()
+    below = over_paths(disk_of(ImageNode("vmdk", text), *files), tmp_path / "work", "disk0")
+    overlay = tmp_path / "overlay.qcow2"
+    images.qemu_img("create", "-f", "qcow2", "-b", below, "-F", "vmdk", overlay)
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 1M 64k", overlay], check=True, capture_output=True)
+    images.qemu_img("convert", "-f", "qcow2", "-O", "raw", overlay, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == noise[:MIB] + bytes([7]) * 65536 + noise[MIB + 65536 :]
+    assert b"".join(path.read_bytes() for path in files) == noise
+
+
 def test_options_of_a_driver(tmp_path: Path) -> None:
     path = images.make(tmp_path / "disk.vpc", size=4 * MIB)
     disk = disk_of(ImageNode("vpc", FileNode(0), options={"force_size_calc": "current_size"}), path)
