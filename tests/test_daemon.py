@@ -274,3 +274,20 @@ async def test_reloads_that_are_asked_for_at_once_are_one(tmp_path: Path, monkey
         assert b"RELOADING=1" not in await heard(b"STOPPING=1")
         await running
         assert reads == 2
+
+
+async def test_an_observer_needs_no_queue_and_makes_none(tmp_path: Path) -> None:
+    daemon = Daemon(loaded(tmp_path, executor="observe"))
+    running = await started(daemon)
+    other = Daemon(loaded(tmp_path, executor="observe"))
+    beside = await started(other)
+    for each, task in ((daemon, running), (other, beside)):
+        each.stop()
+        await task
+    assert not (tmp_path / "queue").exists()
+
+
+def test_a_configuration_to_observe_is_fine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = configure(tmp_path, executor="observe", plugins={"dirs": [], "disabled": ["executor_local"]})
+    assert main(["--config", str(path), "--check-config"]) == 0
+    assert "fine; manifest mode" in capsys.readouterr().out

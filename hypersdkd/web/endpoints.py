@@ -88,8 +88,8 @@ _SOURCE: Final = (
 
 _UNKNOWN: Final = ("job-unknown",)
 _STATE: Final = ("job-unknown", "job-state")
-_CHANGE: Final = (*_STATE, "queue-unusable")
-_STORED: Final = ("queue-unusable",)
+_STORED: Final = ("queue-observed", "queue-unusable")
+_CHANGE: Final = (*_STATE, *_STORED)
 _TEXT_TOO: Final = ("application/json", "text/plain")
 _JOB: Final = "/api/workflow/jobs/{id}"
 _MANIFESTS: Final = "/api/workflow/manifest"

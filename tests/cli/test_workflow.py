@@ -63,6 +63,24 @@ def test_status_says_when_the_configuration_is_not_in_force(
     assert [row[1].strip() for row in rows] == ([words] if words else [])
 
 
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [([], ["Running", "This daemon observes"]), (["/q/processing"], ["Stopped", "not there yet: /q/processing"])],
+)
+def test_status_says_that_another_daemon_works_the_queue(
+    run: Run, canned: Canned, missing: list[str], words: list[str]
+) -> None:
+    reply(
+        canned,
+        "/api/workflow/status",
+        {**STATUS, "executor": "observe", "running": not missing, "missing_directories": missing},
+    )
+    result = run("workflow", "status")
+    assert result.status == 0
+    for word in ("Executor", "observe", *words):
+        assert word in result.out + result.err
+
+
 def test_json_is_the_reply_itself(run: Run, canned: Canned) -> None:
     page = {"jobs": [{"id": "a", "more": 1}], "total": 1, "cursor": ""}
     for name, document in (("status", STATUS), ("queue", {"counts": {}}), ("jobs", page)):

@@ -192,3 +192,19 @@ def test_a_plugin_finds_its_own_settings(tmp_path: Path) -> None:
     plugins = load(tmp_path, "plugins: {webhooks: {url: 'http://x', retries: 3}}").settings.plugins
     assert plugins.options("webhooks") == {"url": "http://x", "retries": 3}
     assert plugins.options("other") == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mode: manifest\nworkflow: {base_dir: /q, max_workers: 3, poll_interval: 2}\nexecutor: observe\n",
+        "cmd: daemon\nmanifest_workflow_mode: true\nmanifest_workflow_dir: /q\nmax_concurrent_jobs: 3\n"
+        "executor: observe\n",
+    ],
+)
+def test_one_line_more_makes_an_observer_of_either_daemons_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    loaded = load_config(tmp_path / "config.yaml")
+    workflow = loaded.settings.workflow
+    assert (loaded.settings.executor, loaded.mode) == ("observe", "manifest")
+    assert (workflow.base_dir, workflow.max_workers) == (Path("/q"), 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -445,3 +446,24 @@ def test_a_configuration_that_is_not_in_force_is_told(page, daemon):
     expect(page.locator("#alarm")).to_contain_text("Restart the daemon to apply api.listen, api.socket.")
     daemon.reload()
     expect(page.locator("#alarm")).not_to_contain_text("Restart")
+
+
+def test_a_steady_stream_of_events_does_not_put_the_look_off(page, daemon):
+    """Something of another daemon's comes and goes faster than the page looks."""
+    show(page, "All")
+    expect(page.locator("#feed")).to_have_text("Live")
+    place, ended = daemon.base / "processing" / "restless.json", threading.Event()
+
+    def restless() -> None:
+        while not ended.wait(0.05):
+            place.touch()
+            place.unlink()
+
+    thread = threading.Thread(target=restless)
+    thread.start()
+    try:
+        daemon.drop("among-many.json", b"{}")
+        expect(row(page, "among-many.json")).to_be_visible(timeout=2_000)
+    finally:
+        ended.set()
+        thread.join()

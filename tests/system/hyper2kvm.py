@@ -72,6 +72,7 @@ class Hyper2kvm:
             f"{key}_dir": str(self.base),
             "output_dir": str(root / "hyper2kvm-output"),
             "max_concurrent_jobs": 3,
+            "executor": "observe",  # one file may be for both: it does not know the key and does not mind
         }
         (root / "hyper2kvm.yaml").write_text(yaml.safe_dump(settings))
         (root / "site").mkdir()

@@ -90,6 +90,14 @@ def test_every_state_of_twenty_jobs_is_seen_within_a_second_and_no_file_is_touch
     with owner, onlooker(root, mode, owner.base) as observer:
         with sightings(observer, owner.base, lambda: drop(owner.base, "last.json", b"[")) as seen:
             watch(seen, owner.base, dropped)
+            assert seen.page.locator("#state").text_content() == "Observing"
+            assert seen.page.locator("#workers").text_content() == "another daemon's"
+            for name in ("Pause", "Resume", "Cancel", "Retry"):
+                assert seen.page.get_by_role("button", name=name, exact=True).count() == 0, "not ours to offer"
+        with raises_problem("queue-observed" if mode == "manifest" else "job-unknown"):
+            observer.api.cancel_job("good-00.json")
+        with raises_problem("queue-unusable", "cannot be made"):
+            observer.api.submit_manifest(dropped["good-00.json" if mode == "manifest" else "job-0.yaml"])
         until(lambda: any(owner.base.glob("failed/*/last.json.error.json")), owner.base)
         before = fingerprints(owner.base)
         until(lambda: observer.api.status()["active_jobs"] == 0, owner.base)

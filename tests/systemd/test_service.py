@@ -159,3 +159,39 @@ def test_it_stops_clean_and_leaves_nothing(service: Box) -> None:
     service.run("systemctl", "stop", "hypersdkd")
     assert (show(service, "ActiveState"), show(service, "Result")) == ("inactive", "success")
     assert service.run("pgrep", "-u", "hypersdkd", check=False) == ""
+
+
+def test_an_observer_leaves_the_queue_to_its_owner(box: Box, shared: Path) -> None:
+    """As it is told in docs/beside-hyper2kvm.md: the drop-in, and the permission to submit."""
+    base = QUEUE.rpartition("/")[0]
+    (shared / "observer.yaml").write_text(f"mode: manifest\nworkflow: {{base_dir: {QUEUE}}}\nexecutor: observe\n")
+    (shared / "new.json").write_text(
+        '{"version": "1.0", "pipeline": {"load": {"source_type": "vmdk", "source_path": '
+        '"/srv/box/web01.vmdk"}, "convert": {"output_format": "qcow2"}}}'
+    )
+    drop_in, config = "/etc/systemd/system/hypersdkd.service.d/observe.conf", "/etc/hypersdkd/hypersdkd.yaml"
+    box.run("systemctl", "stop", "hypersdkd", check=False)
+    box.run("rm", "-rf", base)
+    for place in ("to_be_processed", "processing", "processed", "failed"):
+        box.run("mkdir", "-p", f"{QUEUE}/{place}")
+    box.run("install", "-m", "644", "/srv/box/new.json", f"{QUEUE}/processing/theirs.json")
+    box.run("install", "-D", "-m", "644", f"{ROOT}/systemd/observe.conf", drop_in)
+    box.run("install", "-D", "-m", "644", "/srv/box/observer.yaml", config)
+    try:
+        box.run("systemctl", "daemon-reload")
+        box.run("systemctl", "start", "hypersdkd")
+        until(box, "systemctl show --value -p StatusText hypersdkd | grep -q 'observing: 1 running'")
+        owners = box.run("find", base, "-printf", "%u %f\\n").splitlines()
+        assert "root theirs.json" in owners
+        assert {line.split()[0] for line in owners} == {"root"}, "systemd has given nothing to our user"
+        submit = ("curl", "-sS", "--json", "@/srv/box/new.json", "http://localhost:8080/api/workflow/manifest/submit")
+        assert json.loads(box.run(*submit))["code"] == "queue-unusable"
+        box.run("chgrp", "hypersdkd", QUEUE, f"{QUEUE}/to_be_processed")
+        box.run("chmod", "g+w", QUEUE, f"{QUEUE}/to_be_processed")
+        job = json.loads(box.run(*submit))["job_id"]
+        until(box, "systemctl show --value -p StatusText hypersdkd | grep -q '1 running, 1 queued'")
+        assert box.run("ls", f"{QUEUE}/to_be_processed").split() == [job]
+    finally:
+        box.run("systemctl", "stop", "hypersdkd", check=False)
+        box.run("rm", "-rf", drop_in, config, base)
+        box.run("systemctl", "daemon-reload")
