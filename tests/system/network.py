@@ -1,14 +1,12 @@
-"""An address that is not loopback: one of this machine's, or one in a network of its own."""
+"""An address that is not loopback: one of this machine's, else one that it has for as long as the tests run."""
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import pytest
 
@@ -16,35 +14,25 @@ import pytest
 _OWN = "192.0.2.1"
 
 
-@dataclass(frozen=True)
-class Network:
-    """``address`` can be listened on by a command behind ``prefix``."""
-
-    address: str
-    prefix: tuple[str, ...] = ()
-
-
 @contextmanager
-def beyond_loopback() -> Iterator[Network]:
-    """This machine's own network, else a new one, which needs root; else the test is skipped, but not in CI."""
+def beyond_loopback() -> Iterator[str]:
+    """This machine's own, else another one of its loopback device, which needs root; else the test is skipped, but not
+    in CI."""
     found = _address_here()
     if found:
-        yield Network(found)
+        yield found
         return
-    name = f"hypersdkd-{secrets.token_hex(4)}"
     try:
-        _ip("netns", "add", name)
+        _ip("address", "add", f"{_OWN}/32", "dev", "lo")
     except (OSError, subprocess.CalledProcessError) as error:
-        reason = f"no address but loopback, and no network can be made: {error}"
+        reason = f"no address but loopback, and none can be made: {error}"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
     try:
-        _ip("-n", name, "link", "set", "lo", "up")
-        _ip("-n", name, "address", "add", f"{_OWN}/32", "dev", "lo")
-        yield Network(_OWN, ("ip", "netns", "exec", name))
+        yield _OWN
     finally:
-        _ip("netns", "delete", name)
+        _ip("address", "delete", f"{_OWN}/32", "dev", "lo")
 
 
 def _address_here() -> str:

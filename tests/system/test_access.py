@@ -15,7 +15,7 @@ from tests.certificates import make_certificate
 from tests.images import MIB, raw_disk
 from tests.system.daemon_process import DaemonProcess
 from tests.system.jobs import manifest
-from tests.system.network import Network, beyond_loopback
+from tests.system.network import beyond_loopback
 
 pytestmark = pytest.mark.system
 
@@ -24,7 +24,7 @@ DAEMON = (sys.executable, "-m", "hypersdkd")
 
 
 @pytest.fixture(scope="module")
-def network() -> Iterator[Network]:
+def network() -> Iterator[str]:
     with beyond_loopback() as found:
         yield found
 
@@ -36,18 +36,18 @@ def make_token(directory: Path, role: str, name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def daemon(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+def daemon(network: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
     root = tmp_path_factory.mktemp("access")
-    cert, key = make_certificate(root, ["localhost", network.address])
+    cert, key = make_certificate(root, ["localhost", network])
     tokens = root / "tokens"
     tokens.touch(0o600)
     tokens.write_text(make_token(root, "read", "viewer") + make_token(root, "operate", "ci"))
     api = {
-        "listen": [f"{network.address}:0"],
+        "listen": [f"{network}:0"],
         "tokens_file": str(tokens),
         "tls": {"cert": str(cert), "key": str(key)},
     }
-    with DaemonProcess(root, prefix=network.prefix, api=api) as process:
+    with DaemonProcess(root, api=api) as process:
         yield process
 
 
@@ -57,9 +57,9 @@ def url(daemon: DaemonProcess) -> str:
     return ready["addresses"][0]
 
 
-def hyperctl(daemon: DaemonProcess, network: Network, *words: str, **environment: str) -> tuple[int, str]:
+def hyperctl(daemon: DaemonProcess, *words: str, **environment: str) -> tuple[int, str]:
     done = subprocess.run(
-        [*network.prefix, *HYPERCTL, *words],
+        [*HYPERCTL, *words],
         env={**os.environ, "NO_COLOR": "1", **environment},
         cwd=daemon.root,
         capture_output=True,
@@ -70,23 +70,23 @@ def hyperctl(daemon: DaemonProcess, network: Network, *words: str, **environment
 
 
 def test_hyperctl_from_outside(daemon, network, url):
-    assert url.startswith(f"https://{network.address}:")
+    assert url.startswith(f"https://{network}:")
     told = {"HYPERSDKD_URL": url, "HYPERSDKD_CA_FILE": "server.crt", "HYPERSDKD_TOKEN_FILE": "viewer.token"}
-    status, said = hyperctl(daemon, network, "workflow", "status", **told)
+    status, said = hyperctl(daemon, "workflow", "status", **told)
     assert (status, "Workflow daemon is running" in said) == (0, True), said
     # an option wins over the environment
-    status, said = hyperctl(daemon, network, "pause", "--token-file", "ci.token", **told)
+    status, said = hyperctl(daemon, "pause", "--token-file", "ci.token", **told)
     assert status == 0, said
-    status, said = hyperctl(daemon, network, "-token-file=ci.token", "resume", "-ca", "server.crt", "-url", url)
+    status, said = hyperctl(daemon, "-token-file=ci.token", "resume", "-ca", "server.crt", "-url", url)
     assert status == 0, said
-    status, said = hyperctl(daemon, network, "pause", "-v", **told)
+    status, said = hyperctl(daemon, "pause", "-v", **told)
     assert (status, "viewer may read" in said, "role-insufficient" in said) == (1, True, True), said
-    status, said = hyperctl(daemon, network, "workflow", "status", "-v", **{**told, "HYPERSDKD_TOKEN_FILE": ""})
+    status, said = hyperctl(daemon, "workflow", "status", "-v", **{**told, "HYPERSDKD_TOKEN_FILE": ""})
     assert (status, "token-required" in said) == (1, True), said
-    status, said = hyperctl(daemon, network, "workflow", "status", **{**told, "HYPERSDKD_CA_FILE": ""})
+    status, said = hyperctl(daemon, "workflow", "status", **{**told, "HYPERSDKD_CA_FILE": ""})
     assert (status, "--ca" in said) == (3, True), "no other queue is read in its place: " + said
     plain = url.replace("https", "http")
-    status, said = hyperctl(daemon, network, "workflow", "status", **{**told, "HYPERSDKD_URL": plain})
+    status, said = hyperctl(daemon, "workflow", "status", **{**told, "HYPERSDKD_URL": plain})
     assert (status, "unencrypted" in said) == (2, True), said
 
 
@@ -94,10 +94,10 @@ def test_a_job_by_a_token_and_who_did_it(daemon, network, url):
     source = raw_disk(daemon.root / "disk.raw", MIB)
     (daemon.root / "web.json").write_bytes(manifest(source))
     told = {"HYPERSDKD_URL": url, "HYPERSDKD_CA_FILE": "server.crt", "HYPERSDKD_TOKEN_FILE": "ci.token"}
-    status, said = hyperctl(daemon, network, "manifest", "submit", "--wait", "web.json", **told)
+    status, said = hyperctl(daemon, "manifest", "submit", "--wait", "web.json", **told)
     assert status == 0, said
     lines = [json.loads(line) for line in daemon.logged() if '"audit"' in line]
-    assert any(line["who"] == "token=ci" and line["address"] == network.address for line in lines)
+    assert any(line["who"] == "token=ci" and line["address"] == network for line in lines)
     log = daemon.log.read_text()
     assert not any((daemon.root / f"{name}.token").read_text().strip() in log for name in ("ci", "viewer"))
 
@@ -108,14 +108,14 @@ def test_tokens_and_certificate_are_read_again(daemon, network, url):
     kept = tokens.read_text()
 
     def answers(token: str, ca: str) -> tuple[int, str]:
-        return hyperctl(daemon, network, "workflow", "status", "-v", "-url", url, "-token-file", token, "-ca", ca)
+        return hyperctl(daemon, "workflow", "status", "-v", "-url", url, "-token-file", token, "-ca", ca)
 
     tokens.write_text("junk\n")
     daemon.reload()
     assert "must be ROLE NAME sha256:HEX" in daemon.log.read_text()
     assert answers("ci.token", "server.crt")[0] == 0, "a file with an error changes nothing"
     (daemon.root / "server.crt").rename(daemon.root / "old.crt")
-    make_certificate(daemon.root, [network.address])
+    make_certificate(daemon.root, [network])
     tokens.write_text(kept + new)
     daemon.reload()
     assert answers("new.token", "server.crt")[0] == answers("ci.token", "server.crt")[0] == 0
@@ -139,8 +139,8 @@ def test_tokens_and_certificate_are_read_again(daemon, network, url):
 def test_it_does_not_start_beyond_loopback_without_both(network, tmp_path, lacking, said):
     cert, key = make_certificate(tmp_path)
     whole = {"tokens_file": str(tmp_path / "tokens"), "tls": {"cert": str(cert), "key": str(key)}}
-    api = {"listen": [f"{network.address}:0"], **{name: value for name, value in whole.items() if name not in lacking}}
-    process = DaemonProcess(tmp_path, prefix=network.prefix, api=api)
+    api = {"listen": [f"{network}:0"], **{name: value for name, value in whole.items() if name not in lacking}}
+    process = DaemonProcess(tmp_path, api=api)
     status, words = process.refuse()
     assert (status, said in words) == (78, True), words
     assert not process.base.exists()

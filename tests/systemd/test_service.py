@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.certificates import make_certificate
 from tests.systemd.box import Box, unavailable
 
 ROOT = Path(__file__).parent.parent.parent
@@ -159,6 +161,43 @@ def test_it_stops_clean_and_leaves_nothing(service: Box) -> None:
     service.run("systemctl", "stop", "hypersdkd")
     assert (show(service, "ActiveState"), show(service, "Result")) == ("inactive", "success")
     assert service.run("pgrep", "-u", "hypersdkd", check=False) == ""
+
+
+def test_other_machines_are_let_in_as_the_page_says(box: Box, shared: Path) -> None:
+    section = (ROOT / "docs/access.md").read_text().split("## Under systemd")[1].split("\n## ")[0]
+    (unit,), (config,) = (re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL) for kind in ("ini", "yaml"))
+    place = re.findall(r"^# (/etc/systemd/\S+)$", unit, re.MULTILINE)[0]
+    make_certificate(shared, ["192.0.2.1"])
+    (shared / "access.conf").write_text(unit)
+    (shared / "access.yaml").write_text(config)
+    bin_ = f"{ROOT}/.venv/bin"
+    box.run("ip", "address", "add", "192.0.2.1/32", "dev", "lo")
+    box.run("ip", "address", "add", "198.51.100.1/32", "dev", "lo")
+    make = f"{bin_}/hypersdkd --make-token operate ci /root/ci.token"
+    box.run("sh", "-c", f"umask 077; {make} > /etc/hypersdkd/tokens")
+    for name, target in (("crt", "cert.pem"), ("key", "key.pem")):
+        box.run("install", "-m", "600", f"/srv/box/server.{name}", f"/etc/hypersdkd/{target}")
+    box.run("install", "-m", "644", "/srv/box/access.yaml", "/etc/hypersdkd/hypersdkd.yaml")
+    box.run("install", "-D", "-m", "644", "/srv/box/access.conf", place)
+    box.run("systemctl", "daemon-reload")
+    try:
+        try:
+            box.run("systemctl", "restart", "hypersdkd")
+        except RuntimeError:
+            pytest.fail(box.run("journalctl", "--no-pager", "-u", "hypersdkd"))
+        options = ("--ca", "/etc/hypersdkd/cert.pem", "--url", "https://192.0.2.1:8443")
+        said = box.run(f"{bin_}/hyperctl", *options, "--token-file", "/root/ci.token", "workflow", "status")
+        assert "Running" in said
+        assert "token-required" in box.run(f"{bin_}/hyperctl", *options, "--json", "workflow", "status", check=False)
+        assert "Running" in box.run(f"{bin_}/hyperctl", "workflow", "status"), "by the socket of the configuration"
+        # A network that the drop-in does not name: the kernel drops what comes from there.
+        address = ("--max-time", "1", "https://198.51.100.1:8443/healthz")
+        assert box.run("curl", "-sk", "--interface", "198.51.100.1", *address, check=False) == ""
+        assert "ok" in box.run("curl", "-sk", "https://192.0.2.1:8443/healthz")
+    finally:
+        box.run("systemctl", "stop", "hypersdkd", check=False)
+        box.run("rm", "-f", place, "/etc/hypersdkd/hypersdkd.yaml")
+        box.run("systemctl", "daemon-reload")
 
 
 def test_an_observer_leaves_the_queue_to_its_owner(box: Box, shared: Path) -> None:
