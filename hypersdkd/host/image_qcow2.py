@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 from array import array
@@ -18,6 +19,9 @@ _HEADER: Final = struct.Struct(">4sIQIIQIIQQIIQ")
 _FEATURES: Final = struct.Struct(">QQQII")
 _V2_LENGTH: Final = 72
 _V3_LENGTH: Final = 104
+
+#: Bytes of a backing file's name at most, by the format.
+_NAME_LIMIT: Final = 1023
 
 _DIRTY, _CORRUPT, _DATA_FILE, _COMPRESSION, _EXTENDED_L2 = (1 << bit for bit in range(5))
 _KNOWN_FEATURES: Final = 0b11111
@@ -61,6 +65,17 @@ def judge(image: ImageFile) -> ImageFacts:
         remedy = "Check it: `qemu-img check`; export it again if it has errors."
         warnings = (Problem("image-unclean", message, remedy=remedy),)
     return ImageFacts("qcow2", f"v{header.version}", header.virtual_size, image.size, warnings)
+
+
+def backing_file(image: ImageFile) -> str:
+    """What the image says that it is a difference to: a file's name or path, or anything that qemu would open.
+
+    Empty if it stands alone. Raises ``image-truncated``, and ``image-invalid`` for a name longer than qemu's.
+    """
+    offset, length = _HEADER.unpack(image.read(0, _V2_LENGTH, "header"))[2:4]
+    if length > _NAME_LIMIT:
+        raise fail("image-invalid", f"{image.name} names a backing file by {length} bytes; {_NAME_LIMIT} are allowed")
+    return os.fsdecode(image.read(offset, length, "backing file's name")) if offset else ""
 
 
 def _read_header(image: ImageFile) -> _Header:

@@ -97,6 +97,15 @@ def judge_extent(image: ImageFile) -> tuple[int, int, tuple[Problem, ...]]:
     return header.capacity, header.grain, _unclean(image, header)
 
 
+def is_part(image: ImageFile) -> bool:
+    """Whether a sparse file is a part of a split disk: its descriptor, if it has any, is empty.
+
+    Raises what :func:`embedded_descriptor` does of a damaged header.
+    """
+    header = _read_header(image, 0)
+    return 0 in (header.descriptor, header.descriptor_size) or not embedded_descriptor(image).strip(b"\0")
+
+
 def embedded_descriptor(image: ImageFile) -> bytes:
     """The descriptor in a sparse image, with its padding.
 

@@ -1,0 +1,182 @@
+"""Which files beside it a dropped file needs: an OVF its disks, a descriptor its extents, a snapshot its parent, a job
+config its inputs.
+
+A look, not a judgement: headers and small texts are read, with limits, and what is not understood needs nothing; its
+job then says what is wrong with it. Only plain names of files beside it count. Any other reference is none of a
+companion: LOAD refuses it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+from xml.etree.ElementTree import ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import DefusedXMLParser
+
+from hypersdkd.host import image_vmdk
+from hypersdkd.host.image_file import ImageFile
+from hypersdkd.host.image_header import Detected, detect
+from hypersdkd.host.image_qcow2 import backing_file
+from hypersdkd.host.vmdk_disk import read_descriptor
+from hypersdkd.model.document import MAX_BYTES
+from hypersdkd.model.job import DOCUMENT_SUFFIXES
+from hypersdkd.model.job_config import job_config_inputs
+from hypersdkd.model.problem import ProblemError
+
+#: Bytes of an OVF, and files that it may name; vSphere's exports have some kilobytes and a file a disk.
+_OVF_LIMIT: Final = 4 << 20
+_OVF_FILES: Final = 1000
+
+#: Longest file name in bytes, limits.h.
+_NAME_MAX: Final = 255
+
+#: Names of extents that hold a disk's content as it is, so that nothing in them tells what they are, and of change
+#: tracking files: never disks. ESXi's and VMware's hosted products' naming.
+_FLAT_NAME: Final = re.compile(r".+-(flat|f\d{3,}|rdmp?|ctk)\.vmdk", re.IGNORECASE | re.DOTALL)
+
+#: Names of extents that have a header, which says whether they are disks of their own all the same.
+_SPARSE_NAME: Final = re.compile(r".+-(delta|sesparse|s\d{3,})\.vmdk", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """A file that another needs beside it. It has ``least`` bytes at least, 0 where nothing says how many; one that is
+    ``optional`` comes along where it is there, and is not waited for."""
+
+    name: str
+    least: int = 0
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a file needs beside it. ``extent``: it is a part of a disk, and never one by itself."""
+
+    companions: tuple[Companion, ...] = ()
+    extent: bool = False
+
+
+#: Of a file that is whole in itself.
+ALONE: Final = Needs()
+
+
+def needs_of(fd: int, name: str) -> Needs:
+    """What the regular file ``name`` needs, by its suffix and its content. Cheap: reads 10 MiB of a document at most,
+    4 MiB of an OVF, 1 MiB of a disk. Raises ``OSError``."""
+    suffix = PurePosixPath(name.lower()).suffix
+    try:
+        if suffix in DOCUMENT_SUFFIXES:
+            return _of_document(fd, name, "json" if suffix == ".json" else "yaml")
+        if suffix == ".ovf":
+            return _of_ovf(fd, name)
+        if _FLAT_NAME.fullmatch(name):
+            return Needs(extent=True)
+        image = ImageFile.of(fd, name)
+        found = detect(image)
+        reader = _READERS.get(found.format)
+        return reader(image, name, found) if reader and suffix == f".{found.format}" else _unread(name)
+    except ProblemError:
+        return _unread(name)
+
+
+def _unread(name: str) -> Needs:
+    return Needs(extent=bool(_SPARSE_NAME.fullmatch(name)))
+
+
+def _siblings(own: str, companions: Iterable[Companion]) -> Needs:
+    """Each name once, plain ones of others only."""
+    known = {companion.name: companion for companion in companions if _is_sibling(companion.name)}
+    known.pop(own, None)
+    return Needs(tuple(known.values()))
+
+
+def _is_sibling(name: str) -> bool:
+    return name not in {"", ".", ".."} and not {"/", "\0"} & set(name) and len(os.fsencode(name)) <= _NAME_MAX
+
+
+# -- documents and OVF ---------------------------------------------------------------------------------
+
+
+def _of_document(fd: int, name: str, syntax: str) -> Needs:
+    if os.fstat(fd).st_size > MAX_BYTES:
+        return ALONE
+    return _siblings(name, map(Companion, job_config_inputs(os.pread(fd, MAX_BYTES, 0), syntax)))
+
+
+class _References:
+    """Receives the parser's events and keeps what ``References`` lists: no tree is built of a stranger's XML."""
+
+    def __init__(self) -> None:
+        self.found: list[Companion] = []
+        self._path: list[str] = []
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        """An element begins."""
+        self._path.append(_local(tag))
+        if self._path != ["Envelope", "References", "File"] or len(self.found) >= _OVF_FILES:
+            return
+        values = {_local(key): value for key, value in attributes.items()}
+        size = values.get("size", "")
+        least = int(size) if re.fullmatch(r"[0-9]{1,18}", size) else 0
+        self.found.append(Companion(values.get("href", ""), least))
+
+    def end(self, _tag: str) -> None:
+        """An element ends."""
+        self._path.pop()
+
+    def close(self) -> None:
+        """The document ends."""
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]
+
+
+def _of_ovf(fd: int, name: str) -> Needs:
+    """The files under ``References``, and the checksums and the certificate that may lie beside an OVF."""
+    if os.fstat(fd).st_size > _OVF_LIMIT:
+        return ALONE
+    references = _References()
+    parser = DefusedXMLParser(target=references, forbid_dtd=True)
+    try:
+        parser.feed(os.pread(fd, _OVF_LIMIT, 0))
+        parser.close()
+    except (ParseError, DefusedXmlException, ValueError, LookupError):  # the last two: of its encoding
+        return ALONE
+    stem = PurePosixPath(name).stem
+    beside = [Companion(f"{stem}.{kind}", optional=True) for kind in ("mf", "cert")]
+    return _siblings(name, [*beside, *references.found])
+
+
+# -- disks -----------------------------------------------------------------------------------------------
+
+
+def _of_vmdk(image: ImageFile, name: str, found: Detected) -> Needs:
+    """Extents and parent. A self-contained file names itself, by the name that it was made under."""
+    if found.variant not in {"sparse", "descriptor"} or (found.variant == "sparse" and image_vmdk.is_part(image)):
+        return Needs(extent=True)
+    descriptor = read_descriptor(image)
+    companions = [Companion(descriptor.parent_name)] if descriptor.is_snapshot else []
+    if found.variant == "descriptor":
+        tracking = f"{PurePosixPath(name).stem}-ctk.vmdk"  # which blocks were changed: VMware's, of no use here
+        companions.append(Companion(tracking, optional=True))
+        longest: dict[str, int] = {}
+        for extent in descriptor.extents:
+            longest[extent.name] = max(longest.get(extent.name, 0), extent.flat_end or 0)
+        companions += [Companion(extent, least) for extent, least in longest.items()]
+    return _siblings(name, companions)
+
+
+def _of_qcow2(image: ImageFile, name: str, _found: Detected) -> Needs:
+    backing = backing_file(image).removeprefix("./")
+    return ALONE if ":" in backing else _siblings(name, [Companion(backing)])  # a protocol, or options for qemu
+
+
+#: Formats of disks that may name others, by the name that :func:`detect` gives them.
+_READERS: Final[Mapping[str, Callable[[ImageFile, str, Detected], Needs]]] = {"vmdk": _of_vmdk, "qcow2": _of_qcow2}
