@@ -22,6 +22,8 @@ from tests.system.sightings import Sightings, Stay, View, sightings
 
 pytestmark = pytest.mark.system
 
+require()
+
 JOBS = 20
 
 #: Seconds within which each state must be seen.
@@ -29,11 +31,6 @@ PROMISED = 1.0
 
 #: Seconds that a job with a good source takes at least, so that its states can be seen by people and by hyperctl.
 PACE = 1.4
-
-
-@pytest.fixture(autouse=True)
-def installed() -> None:
-    require()
 
 
 @pytest.fixture
