@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from hypersdkd.host import second_opinion, vmdk_disk
 from hypersdkd.host.image_file import ImageFacts, ImageFile
-from hypersdkd.host.image_header import judge
 from hypersdkd.host.open_source import OpenSource
-from hypersdkd.model.disk import FileNode, ImageNode, SourceDisk
+from hypersdkd.host.source_disk import read_disk
+from hypersdkd.model.disk import SourceDisk
 from hypersdkd.model.guest import DiskSource
 from hypersdkd.model.problem import fail, one_line
 from hypersdkd.spec.hooks import hookimpl
@@ -35,7 +34,7 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
         if source.size is not None and source.size != image.size:
             message = f"{image.name} has {image.size} bytes; the manifest says {source.size}"
             raise fail("source-changed", message, remedy="Copy the file again, or correct the manifest's bytes.")
-        facts, graph = _judge(opened, source)
+        facts, graph = read_disk(opened, source.source_type, trusted=source.trusted)
         opened.compare_with_qemu(graph, facts)
         digests = opened.checksums(context.progress) if source.checksum or context.guest.checksums else ()
         if source.checksum:
@@ -46,16 +45,6 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
         context.log(f"nobody can be kept from writing to {names[0]}{more}; a change is only noticed by its times")
     _tell(context, source, facts, disk, digests)
     return disk
-
-
-def _judge(opened: OpenSource, source: DiskSource) -> tuple[ImageFacts, ImageNode]:
-    if source.source_type == "vmdk":
-        return vmdk_disk.read_disk(opened)
-    image = opened.images[0]
-    facts = judge(image, source.source_type, trusted=source.trusted)
-    if facts.format != "raw":
-        second_opinion.confirm(image, facts.format)
-    return facts, ImageNode(facts.format, FileNode(0))
 
 
 def _require(context: StepContext, image: ImageFile, promised: str, found: str) -> None:

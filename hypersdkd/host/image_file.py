@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +41,8 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An open regular file. ``name`` is only for messages; ``size`` is what it was when it was opened.
+    """An open regular file, or the part of one that begins at byte ``base``. ``name`` is only for messages; ``size``
+    is what it was when it was opened.
 
     ``until`` is the monotonic time at which reading gives up: small files can claim millions of tables.
     """
@@ -50,11 +51,17 @@ class ImageFile:
     size: int
     name: str
     until: float = math.inf
+    base: int = 0
 
     @classmethod
     def of(cls, fd: int, name: str, *, seconds: float = math.inf) -> ImageFile:
         """Wrap the descriptor of a regular file, to be read for ``seconds`` at most."""
         return cls(fd, os.fstat(fd).st_size, one_line(name), time.monotonic() + seconds)
+
+    def part(self, offset: int, size: int, name: str) -> ImageFile:
+        """A file within it, such as a member of an archive. Raises ``image-truncated`` beyond the end."""
+        self.must_hold(offset, size, one_line(name))
+        return replace(self, base=self.base + offset, size=size, name=one_line(name))
 
     def read(self, offset: int, length: int, what: str) -> bytes:
         """Exactly ``length`` bytes, named ``what`` in messages.
@@ -66,7 +73,7 @@ class ImageFile:
         self.must_hold(offset, length, what)
         data = bytearray()
         while len(data) < length:
-            chunk = os.pread(self.fd, length - len(data), offset + len(data))
+            chunk = os.pread(self.fd, length - len(data), self.base + offset + len(data))
             if not chunk:
                 raise fail("source-changed", f"{self.name} became shorter while it was read")
             data += chunk
@@ -82,11 +89,12 @@ class ImageFile:
 
     def start(self, length: int) -> bytes:
         """The first ``length`` bytes, or all there are."""
-        return os.pread(self.fd, length, 0)
+        return os.pread(self.fd, min(length, self.size), self.base)
 
     def end(self, length: int) -> bytes:
         """The last ``length`` bytes, or all there are."""
-        return os.pread(self.fd, length, max(0, self.size - length))
+        start = max(0, self.size - length)
+        return os.pread(self.fd, self.size - start, self.base + start)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Self
 
 from hypersdkd.host import qemu_img
 from hypersdkd.host.checksum import sha256_of
+from hypersdkd.host.files import open_regular
 from hypersdkd.host.image_file import ImageFacts, ImageFile
 from hypersdkd.host.image_source import Lease, fingerprint, open_sibling, open_source
 from hypersdkd.host.source_graph import over_descriptors
@@ -55,6 +56,20 @@ class OpenSource:
         number = self._numbers.get(name)
         return self._add(*open_sibling(self.files[0].path, name)) if number is None else self.images[number]
 
+    def open_own(self, path: Path) -> ImageFile:
+        """A file of ours in the guest's own directory, made of the source."""
+        return self._add(path, open_regular(path))
+
+    def beside(self, name: str) -> OpenSource:
+        """Another source, whose first file lies beside this one's first and is named by it: a disk of an appliance.
+
+        Raises what :func:`hypersdkd.host.image_source.open_sibling` does.
+        """
+        other = OpenSource(self._roots, seconds=0)
+        other._until = self._until
+        other._add(*open_sibling(self.files[0].path, name))
+        return other
+
     def _add(self, path: Path, fd: int) -> ImageFile:
         lease = Lease(fd, path.name)
         self._leases.append(lease)
@@ -96,12 +111,12 @@ class OpenSource:
             before += image.size
         return found
 
-    def compare_with_qemu(self, graph: ImageNode, facts: ImageFacts) -> None:
+    def compare_with_qemu(self, graph: ImageNode, facts: ImageFacts, name: str = "") -> None:
         """What qemu opens must be what was judged: of that format and size, link by link, and nothing else.
 
-        Raises ``image-backing`` and ``image-invalid``.
+        ``name`` is what the disk is called, if not as the first file. Raises ``image-backing`` and ``image-invalid``.
         """
-        first = self.images[0].name
+        first = name or self.images[0].name
         for node in graph.chain():
             alone = ImageNode(node.driver, node.file, None, node.options)
             with over_descriptors(alone, self.fds) as source:
@@ -125,3 +140,15 @@ class OpenSource:
                 raise fail("source-changed", f"{image.name} changed while it was read")
         self._kept = True
         return SourceDisk(tuple(self.files), graph, facts.virtual_size, self.size, facts.variant)
+
+    def keep_part(self, graph: ImageNode, facts: ImageFacts) -> SourceDisk:
+        """A disk that is a part of one file, or one of our own files: of several disks each has only what it needs.
+
+        Raises ``source-changed`` as :meth:`keep` does.
+        """
+        whole = self.keep(graph, facts)
+        assert isinstance(graph.file, FileNode)
+        numbers = sorted({0, graph.file.index})
+        node = replace(graph, file=replace(graph.file, index=numbers.index(graph.file.index)))
+        files = tuple(whole.files[number] for number in numbers)
+        return replace(whole, files=files, graph=node, file_size=facts.file_size)

@@ -20,6 +20,17 @@ def test_reads_stay_within_the_file(tmp_path: Path) -> None:
             image.read(8, 4, "header")
 
 
+def test_a_part_of_a_file_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"0123456789")
+    with opened(tmp_path / "x") as image:
+        part = image.part(2, 6, "member\n").part(1, 4, "inner")
+        assert (part.read(1, 2, "data"), part.start(99), part.end(3), part.size) == (b"45", b"3456", b"456", 4)
+        with raises_problem("image-truncated", "inner has 4 bytes"):
+            part.read(2, 3, "data")
+        with raises_problem("image-truncated"):
+            image.part(8, 3, "beyond")
+
+
 def test_a_file_that_shrinks_meanwhile(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"0123456789")
     with opened(tmp_path / "x") as image:

@@ -158,3 +158,34 @@ def test_a_reference_that_slipped_through(tmp_path: Path, disk: Path) -> None:
     with raises_problem("image-backing", "disk.raw"), opening(tmp_path) as source:
         source.open(str(tmp_path / "over.qcow2"))
         source.compare_with_qemu(ImageNode("qcow2", FileNode(0)), ImageFacts("qcow2", "v3", 2 * images.MIB, 1))
+
+
+def test_a_source_beside_it_has_files_of_its_own(tmp_path: Path, disk: Path) -> None:
+    with opening(tmp_path) as source:
+        source.open(str(disk))
+        with source.beside("near") as other:
+            assert [file.path.name for file in other.files] == ["near"]
+            assert is_leased(tmp_path / "near")
+        assert not is_leased(tmp_path / "near")
+        assert [file.path.name for file in source.files] == ["disk.raw"]
+        with raises_problem("source-outside"):
+            source.beside("../near")
+
+
+def test_a_part_of_a_file_is_a_disk(tmp_path: Path, disk: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "disk").write_bytes(bytes(1024))
+    with opening(tmp_path) as source:
+        source.open(str(disk))
+        source.open_own(tmp_path / "work" / "disk")
+        inside = ImageNode("raw", FileNode(0, 512, 1024))
+        facts = ImageFacts("raw", "", 1024, 1000)
+        source.compare_with_qemu(inside, facts, "member")
+        part = source.keep_part(inside, facts)
+        own = source.keep_part(ImageNode("raw", FileNode(1)), facts)
+    assert ([file.path.name for file in part.files], part.graph, part.file_size) == (["disk.raw"], inside, 1000)
+    assert ([file.path.name for file in own.files], own.graph) == (["disk.raw", "disk"], ImageNode("raw", FileNode(1)))
+    part.release([own])
+    assert is_leased(disk)
+    own.release()
+    assert not is_leased(disk)
