@@ -1,0 +1,112 @@
+"""What each test guest is made of: plain data, so that a guest can be kept as long as its recipe stays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Final
+
+#: One set of packages for all guests: making it takes longer than making a guest of it.
+PACKAGES: Final = (
+    "linux-image-amd64 initramfs-tools systemd-sysv udev dbus kmod grub-pc-bin grub-efi-amd64-bin grub2-common "
+    "efibootmgr lvm2 btrfs-progs xfsprogs e2fsprogs dosfstools cryptsetup-bin ifupdown iproute2 netbase login passwd "
+    "open-vm-tools qemu-guest-agent iputils-arping"
+).split()
+
+#: Left out while packages are unpacked: documents, and drivers that no virtual machine has.
+EXCLUDED: Final = (
+    "/usr/share/doc/*",
+    "/usr/share/man/*",
+    "/usr/share/locale/*",
+    "/usr/share/info/*",
+    "/lib/modules/*/kernel/drivers/gpu/*",
+    "/lib/modules/*/kernel/drivers/media/*",
+    "/lib/modules/*/kernel/drivers/net/wireless/*",
+    "/lib/modules/*/kernel/drivers/infiniband/*",
+    "/lib/modules/*/kernel/drivers/staging/*",
+    "/lib/modules/*/kernel/drivers/iio/*",
+    "/lib/modules/*/kernel/sound/*",
+)
+
+#: The drivers of VMware's hardware, and nothing of virtio.
+INITRAMFS_MODULES: Final = ("vmw_pvscsi", "ata_piix", "ahci", "sd_mod", "ext4", "xfs", "btrfs", "dm_mod", "vmxnet3")
+
+#: The address that each guest must keep, in the network that QEMU's user networking has.
+ADDRESS: Final = "10.0.2.77"
+GATEWAY: Final = "10.0.2.2"
+
+#: In the range of VMware's.
+MAC: Final = "00:50:56:aa:bb:01"
+
+#: What VMware's slot 192 makes of the first network card.
+INTERFACE: Final = "ens192"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One guest. ``sizes`` are its disks in MiB; ``layout`` names how they are divided; see ``build``.
+
+    ``files`` are written last, over what the packages brought.
+    """
+
+    name: str
+    firmware: str
+    layout: str
+    sizes: tuple[int, ...]
+    root: str
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def key(self, builder: bytes) -> str:
+        """Changes with anything that the guest is made of, ``builder`` included."""
+        made_of = json.dumps([asdict(self), PACKAGES, EXCLUDED, INITRAMFS_MODULES], sort_keys=True).encode()
+        return hashlib.sha256(made_of + builder).hexdigest()[:16]
+
+
+_INTERFACES: Final = f"""auto lo
+iface lo inet loopback
+
+allow-hotplug {INTERFACE}
+iface {INTERFACE} inet static
+    address {ADDRESS}/24
+    gateway {GATEWAY}
+"""
+
+_DEFAULT_GRUB: Final = """GRUB_DEFAULT=0
+GRUB_TIMEOUT=0
+GRUB_DISTRIBUTOR=Debian
+GRUB_DISABLE_LINUX_UUID=true
+GRUB_CMDLINE_LINUX_DEFAULT=""
+GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"
+GRUB_TERMINAL="console serial"
+"""
+
+_COMMON: Final = {
+    "/etc/network/interfaces": _INTERFACES,
+    "/etc/default/grub": _DEFAULT_GRUB,
+    "/etc/hostname": "vm1\n",
+}
+
+RECIPES: Final = (
+    Recipe(
+        "bios-ext4",
+        "bios",
+        "mbr-ext4",
+        (1024,),
+        "/dev/sda1",
+        {**_COMMON, "/etc/fstab": "# /etc/fstab\n/dev/sda1 / ext4 errors=remount-ro 0 1\n"},
+    ),
+    Recipe(
+        "uefi-lvm",
+        "uefi",
+        "gpt-lvm",
+        (1280,),
+        "/dev/vg0/root",
+        {
+            **_COMMON,
+            "/etc/fstab": "/dev/mapper/vg0-root / ext4 errors=remount-ro 0 1\n"
+            "/dev/sda2 /boot ext4 defaults 0 2\n/dev/sda1 /boot/efi vfat umask=0077 0 1\n/dev/mapper/vg0-swap none swap sw 0 0\n",
+        },
+    ),
+)
