@@ -9,11 +9,32 @@ from dataclasses import asdict, dataclass, field
 from typing import Final
 
 #: One set of packages for all guests: making it takes longer than making a guest of it.
-PACKAGES: Final = (
-    "linux-image-amd64 initramfs-tools systemd-sysv udev dbus kmod grub-pc-bin grub-efi-amd64-bin grub2-common "
-    "efibootmgr lvm2 btrfs-progs xfsprogs e2fsprogs dosfstools cryptsetup-bin ifupdown iproute2 netbase login passwd "
-    "open-vm-tools qemu-guest-agent iputils-arping"
-).split()
+PACKAGES: Final = [
+    "linux-image-amd64",
+    "initramfs-tools",
+    "systemd-sysv",
+    "udev",
+    "dbus",
+    "kmod",
+    "grub-pc-bin",
+    "grub-efi-amd64-bin",
+    "grub2-common",
+    "efibootmgr",
+    "lvm2",
+    "btrfs-progs",
+    "xfsprogs",
+    "e2fsprogs",
+    "dosfstools",
+    "cryptsetup-bin",
+    "ifupdown",
+    "iproute2",
+    "netbase",
+    "login",
+    "passwd",
+    "open-vm-tools",
+    "qemu-guest-agent",
+    "iputils-arping",
+]
 
 #: Left out while packages are unpacked: documents, and drivers that no virtual machine has.
 EXCLUDED: Final = (
@@ -106,7 +127,8 @@ RECIPES: Final = (
         {
             **_COMMON,
             "/etc/fstab": "/dev/mapper/vg0-root / ext4 errors=remount-ro 0 1\n"
-            "/dev/sda2 /boot ext4 defaults 0 2\n/dev/sda1 /boot/efi vfat umask=0077 0 1\n/dev/mapper/vg0-swap none swap sw 0 0\n",
+            "/dev/sda2 /boot ext4 defaults 0 2\n/dev/sda1 /boot/efi vfat umask=0077 0 1\n"
+            "/dev/mapper/vg0-swap none swap sw 0 0\n",
         },
     ),
 )
