@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Final
+
+#: Bytes that are read of a guest's file unless another limit is given: no configuration file is larger.
+READ_LIMIT: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,11 @@ places where a code becomes something else are one each: HTTP status in ``web/er
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
+
+from hypersdkd.model.code_meaning import CodeMeaning
+from hypersdkd.model.guest_problems import GUEST_CODES
 
 
 def one_line(text: str) -> str:
@@ -74,15 +77,6 @@ class ProblemError(Exception):
 def fail(code: str, message: str, *, detail: str = "", remedy: str = "", path: str = "") -> ProblemError:
     """The exception to raise for a permanent problem: ``raise fail("source-missing", ...)``."""
     return ProblemError(Problem(code, one_line(message), detail, remedy, path))
-
-
-@dataclass(frozen=True, slots=True)
-class CodeMeaning:
-    """What a code means, its usual remedy, and the HTTP status it maps to."""
-
-    meaning: str
-    remedy: str
-    http: int = field(default=400)
 
 
 DEFAULT_REMEDY: Final = "See the job's log for the cause; retry the job once it is mended."
@@ -252,6 +246,7 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         "Mend what each failed guest reports, then submit only those guests again.",
     ),
     "cancelled": CodeMeaning("The job was cancelled.", "Retry the job if it should run after all.", 409),
+    **GUEST_CODES,
     # queue and daemon
     "queue-locked": CodeMeaning(
         "Another daemon already works this queue.", "Stop it, or give this one another base_dir.", 409

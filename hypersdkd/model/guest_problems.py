@@ -1,0 +1,64 @@
+"""The codes of what can be wrong with a guest's own system, and with the appliance that looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from hypersdkd.model.code_meaning import CodeMeaning
+
+GUEST_CODES: Final[Mapping[str, CodeMeaning]] = {
+    # the appliance
+    "appliance-missing": CodeMeaning(
+        "libguestfs, which looks into guests, is not installed or not for this Python.",
+        "Install it: `apt install python3-guestfs libguestfs-tools linux-image-amd64`.",
+    ),
+    "appliance-failed": CodeMeaning(
+        "The libguestfs appliance did not start, or died.",
+        "Run `libguestfs-test-tool` as the daemon's user; it says what is missing.",
+    ),
+    "appliance-timeout": CodeMeaning(
+        "The libguestfs appliance did not answer in time and was ended.",
+        "Look for a host without memory or processors to spare, then retry the job.",
+    ),
+    "appliance-slow": CodeMeaning(
+        "The appliance runs without KVM, about ten times slower (a warning).",
+        "Give the daemon's user a /dev/kvm that works: load kvm_intel or kvm_amd, allow nested virtualization.",
+    ),
+    # the guest
+    "guest-no-system": CodeMeaning(
+        "No operating system was found on the guest's disks, so nothing in it could be fixed.",
+        "Leave FIX out for a data disk; name all disks of a guest whose system lies on several.",
+    ),
+    "guest-encrypted": CodeMeaning(
+        "A disk of the guest is encrypted and there is no key for it.",
+        "Put its passphrase into a file of mode 0600 and name that in pipeline.inspect.luks_key_file.",
+    ),
+    "guest-hibernated": CodeMeaning(
+        "Windows was hibernated or not shut down cleanly, so its file system cannot be written.",
+        "Start the guest, run `powercfg /h off`, shut it down by `shutdown /s /t 0`, and export it again.",
+    ),
+    "guest-unmounted": CodeMeaning(
+        "A file system of the guest cannot be mounted (a warning unless it is the root).",
+        "Check it in the running guest (fsck), shut that down cleanly, and export the disk again.",
+    ),
+    "guest-no-space": CodeMeaning(
+        "A file system of the guest has not enough free space for FIX.",
+        "Free the space that is named in the running guest, and export the disk again.",
+    ),
+    "guest-firmware": CodeMeaning(
+        "What the disk can boot with is not what the guest was set to (a warning).",
+        "Give the converted guest the firmware that the report names.",
+    ),
+    "guest-file-unusual": CodeMeaning(
+        "A file of the guest is not what it should be: a strange link, a device, or far too large.",
+        "Look at the file in the guest; turn off the fix that needs it if that is how it shall be.",
+    ),
+    "guest-command-failed": CodeMeaning(
+        "A program of the guest that FIX ran ended with an error.", "Read its output in the detail."
+    ),
+    "guest-check-failed": CodeMeaning(
+        "The guest as it would be converted did not pass a check.",
+        "Read what the check found; convert without FIX to get the guest as it is.",
+    ),
+}
