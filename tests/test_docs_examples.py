@@ -84,7 +84,6 @@ NOT_YET = {
     "sources/ami.yaml": "source-type-unknown",
     "sources/ova.yaml": "source-type-unknown",
     "sources/ovf.yaml": "source-type-unknown",
-    "sources/vhd.yaml": "source-type-unknown",
     "sources/vhdx.yaml": "source-type-unknown",
 }
 

@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from hypersdkd.host import image_vmdk, image_vmdk_esx
+from hypersdkd.host import image_vhd, image_vmdk, image_vmdk_esx
 from hypersdkd.host.image_file import ImageFile, opened
 from hypersdkd.host.image_header import detect, judge
 from hypersdkd.model.problem import ProblemError
 
 #: Formats whose tables say how long the file must be.
 _SELF_MEASURING: Final = frozenset({"vmdk", "qcow2", "vdi"})
+
+_VHD_SUFFIXES: Final = frozenset({"vhd", "avhd"})
 
 #: How each kind of VMDK is looked at; of a descriptor's text nothing tells whether it is whole.
 _VMDK_READERS: Final[Mapping[str, Callable[[ImageFile], object]]] = {
@@ -54,6 +56,6 @@ def _missing_end(image: ImageFile, suffix: str) -> str:
         judge(image, found.format)
     elif suffix in _SELF_MEASURING and found.format == "raw":
         judge(image, suffix)
-    elif found.format == "vhd" and image.end(512)[:8] != b"conectix":
-        return f"{image.name} ends without the footer of a VHD"
+    elif found.format == "vhd" or (suffix in _VHD_SUFFIXES and found.format == "raw"):
+        image_vhd.read(image)
     return ""

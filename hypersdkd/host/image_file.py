@@ -28,7 +28,7 @@ SECTOR: Final = 512
 class ImageFacts:
     """What an image's own header says, once it has been judged.
 
-    ``format`` is qemu's driver name, ``variant`` the format's own word; sizes in bytes. ``warnings`` do not
+    ``format`` is what a manifest calls it, ``variant`` the format's own word; sizes in bytes. ``warnings`` do not
     keep the image from being read.
     """
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from hypersdkd.host import image_qcow2, image_vdi, image_vmdk
+from hypersdkd.host import image_qcow2, image_vdi, image_vhd, image_vmdk
 from hypersdkd.host.image_file import SECTOR, ImageFacts, ImageFile, check_virtual_size
 from hypersdkd.host.image_vmdk_esx import COWD_MAGIC, SESPARSE_MAGIC
 from hypersdkd.host.vmdk_descriptor import looks_like_descriptor
@@ -25,7 +26,7 @@ _MAGICS: Final = (
     (image_qcow2.MAGIC + b"\0\0\0\x01", "qcow", "v1"),
     (image_qcow2.MAGIC, "qcow2", ""),
     (b"vhdxfile", "vhdx", ""),
-    (b"conectix", "vhd", "dynamic"),
+    (image_vhd.MAGIC, "vhd", "dynamic"),
     (b"QED\0", "qed", ""),
     (b"WithoutFreeSpace", "parallels", ""),
     (b"WithouFreSpacExt", "parallels", ""),
@@ -40,6 +41,14 @@ _MAGICS: Final = (
     (b"<?xml", "ovf", ""),
     (b"<Envelope", "ovf", ""),
 )
+
+#: Readers of images that are one file, by source type.
+_READERS: Final[Mapping[str, Callable[[ImageFile], ImageFacts]]] = {
+    "vmdk": image_vmdk.judge,
+    "vhd": image_vhd.judge,
+    "qcow2": image_qcow2.judge,
+    "vdi": image_vdi.judge,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,7 @@ def detect(image: ImageFile) -> Detected:
         return Detected("vdi")
     if looks_like_descriptor(start):
         return Detected("vmdk", "descriptor")
-    if end.startswith(b"conectix"):  # before MBR and GPT: the disk of a fixed VHD starts with its own
+    if end.startswith(image_vhd.MAGIC):  # before MBR and GPT: the disk of a fixed VHD starts with its own
         return Detected("vhd", "fixed")
     if start[_TAR_OFFSET:].startswith(b"ustar"):
         return Detected("ova")
@@ -78,7 +87,7 @@ def _raw_variant(start: bytes) -> str:
 
 
 def judge(image: ImageFile, claimed: str, *, trusted: bool = False) -> ImageFacts:
-    """Whether the image is what is claimed (``vmdk raw qcow2 vdi``), whole, and safe to hand to qemu by that format.
+    """Whether the image is what is claimed, whole, and safe to hand to qemu by that format.
 
     ``trusted`` lets a raw disk begin like another format. Raises the problem that stands in the way.
     """
@@ -91,7 +100,7 @@ def judge(image: ImageFile, claimed: str, *, trusted: bool = False) -> ImageFact
         _refuse_mismatch(image, claimed, found)
     if found.format == "vmdk" and found.variant != "sparse":
         raise fail("image-unsupported", f"{image.name} is a VMDK {found.variant}, not one self-contained sparse file")
-    reader = {"vmdk": image_vmdk.judge, "qcow2": image_qcow2.judge, "vdi": image_vdi.judge}.get(claimed)
+    reader = _READERS.get(claimed)
     if reader is None:
         raise fail("image-unsupported", f"images of type {claimed} are not read")
     return reader(image)
@@ -121,6 +130,12 @@ def _refuse_mismatch(image: ImageFile, claimed: str, found: Detected) -> None:
         raise fail("image-encrypted", f"{image.name} is encrypted (LUKS)")
     if found.format == "qcow" and claimed == "qcow2":
         raise fail("image-unsupported", f"{image.name} is qcow version 1; 2 and 3 are read")
+    if found.format == "raw" and claimed == "vhd":
+        raise fail(
+            "image-truncated",
+            f"{image.name} ends without the footer of a VHD",
+            remedy="Copy or export the disk again. If it is a raw disk all the same, set source_type to raw.",
+        )
     if found.format == "raw" and not any(image.start(_START)):
         message = f"{image.name} begins with zeros where the header of a {claimed} image should be"
         raise fail("image-truncated", message)

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from hypersdkd.host import second_opinion, vmdk_disk
 from hypersdkd.host.image_file import ImageFacts, ImageFile
 from hypersdkd.host.image_header import judge
 from hypersdkd.host.open_source import OpenSource
 from hypersdkd.model.disk import FileNode, ImageNode
+
+#: qemu's drivers that are not called as the format is.
+_DRIVERS: Final[Mapping[str, str]] = {"vhd": "vpc"}
+
+#: What a driver is told. Left to itself, qemu takes a VHD's size by its geometry, which cuts off what does not fill a
+#: cylinder; Hyper-V, Azure and VirtualBox go by the size that is written there.
+_OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {"vhd": {"force_size_calc": "current_size"}}
+
+#: Formats of which the second judge knows more than the magic.
+_JUDGED_TWICE: Final = frozenset({"vmdk", "qcow2", "vdi"})
 
 
 def read_disk(source: OpenSource, claimed: str, *, trusted: bool = False) -> tuple[ImageFacts, ImageNode]:
@@ -17,12 +30,17 @@ def read_disk(source: OpenSource, claimed: str, *, trusted: bool = False) -> tup
     if claimed == "vmdk":
         return vmdk_disk.read_disk(source)
     facts = judge_alone(source.images[0], claimed, trusted=trusted)
-    return facts, ImageNode(facts.format, FileNode(0))
+    return facts, alone(facts, FileNode(0))
 
 
 def judge_alone(image: ImageFile, claimed: str, *, trusted: bool = False) -> ImageFacts:
     """Of a disk that is one file, or a part of a file, and needs no other: see :func:`read_disk`."""
     facts = judge(image, claimed, trusted=trusted)
-    if facts.format != "raw":
+    if facts.format in _JUDGED_TWICE:
         second_opinion.confirm(image, facts.format)
     return facts
+
+
+def alone(facts: ImageFacts, file: FileNode) -> ImageNode:
+    """How qemu is to open a disk that :func:`judge_alone` has judged."""
+    return ImageNode(_DRIVERS.get(facts.format, facts.format), file, options=_OPTIONS.get(facts.format, {}))

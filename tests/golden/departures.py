@@ -97,12 +97,12 @@ WAITING: Final = "left in to_be_processed, waiting"
 #: Jobs recorded with hyper2kvm that fare differently here: what becomes of them, and why.
 HYPER2KVM: Final[dict[str, tuple[str, str]]] = {
     "manifest/fixer-off/.09-hidden.json": (LEFT, "a hidden file is an upload's temporary name, never a job"),
+    "manifest/fixer-off/04-vhd.json": ("processed", "the original never hands a VHD source's path on"),
     "manifest/fixer-off/05-raw.json": ("processed", "the original never hands a raw source's path on"),
     "manifest/unmodified/01-good-vmdk.json": ("processed", "it failed only for the recording machine's lack of NBD"),
     "manifest/unmodified/03-batch.json": ("processed", "the original fails every batch"),
     "manifest/unmodified/05-good-raw.yaml": ("processed", "the original never hands a raw source's path on"),
     "manifest/unmodified/11-sidecar.json.error.json": (LEFT, "a record beside a job is never a job itself"),
-    "disk/fixer-off/04-disk.vhd": ("failed", "no loaded plugin reads VHD"),
     "disk/fixer-off/05-ignored.qcow2": ("processed", "the original never looks at qcow2"),
     "disk/fixer-off/05-ignored.vdi": ("processed", "the original never looks at VDI"),
     "disk/fixer-off/08-batch-mixed.json": ("failed", "the original lets the first of a list decide"),
