@@ -22,13 +22,14 @@ import pluggy
 from hypersdkd.engine.plugin_record import PluginRecord, PluginState
 from hypersdkd.host.files import open_regular
 from hypersdkd.spec.hooks import PROJECT, Hooks
+from hypersdkd.spec.system import Fixer, GuestCheck
 from hypersdkd.spec.types import WELL_KNOWN_PATHS, Endpoint, Executor, Loader, Step, Subscriber
 
 #: Seconds that a plugin's import may take, and each of its declarations.
 IMPORT_LIMIT: Final = 10.0
 
 _Result = TypeVar("_Result")
-_Declared = TypeVar("_Declared", Loader, Step, Executor, Subscriber, Endpoint)
+_Declared = TypeVar("_Declared", Loader, Step, Fixer, GuestCheck, Executor, Subscriber, Endpoint)
 
 #: A plugin that keeps something is a class of this name in its module.
 _CLASS: Final = "Plugin"
@@ -57,6 +58,8 @@ class Plugins:
         self._records: dict[str, PluginRecord] = {}
         self._loaders: list[Loader] = []
         self._steps: list[tuple[str, Step]] = []
+        self._fixers: list[tuple[str, Fixer]] = []
+        self._guest_checks: list[tuple[str, GuestCheck]] = []
         self._executors: list[Executor] = []
         self._subscribers: list[tuple[PluginRecord, Subscriber]] = []
         self._endpoints: dict[str, tuple[PluginRecord, Endpoint]] = {}
@@ -117,6 +120,16 @@ class Plugins:
         return tuple(sorted(self._steps, key=lambda item: (item[1].order, item[1].name)))
 
     @property
+    def fixers(self) -> Sequence[tuple[str, Fixer]]:
+        """All declared fixers, each with its plugin's name, in the order in which they run."""
+        return tuple(sorted(self._fixers, key=lambda item: (item[1].order, item[1].name)))
+
+    @property
+    def guest_checks(self) -> Sequence[tuple[str, GuestCheck]]:
+        """All declared checks of guests, in the same way."""
+        return tuple(sorted(self._guest_checks, key=lambda item: (item[1].order, item[1].name)))
+
+    @property
     def executors(self) -> Sequence[Executor]:
         """All declared executors."""
         return tuple(self._executors)
@@ -133,8 +146,8 @@ class Plugins:
 
     @property
     def for_workers(self) -> Sequence[str]:
-        """Names of the plugins that a worker needs: those that declare loaders or steps."""
-        needed = {"hypersdkd_loaders", "hypersdkd_steps"}
+        """Names of the plugins that a worker needs: those that declare what runs there."""
+        needed = {"hypersdkd_loaders", "hypersdkd_steps", "hypersdkd_fixers", "hypersdkd_guest_checks"}
         return [record.name for record in self.records if record.usable and needed & set(record.hooks)]
 
     def implementations(self, hook: str) -> Sequence[Implementation]:
@@ -196,11 +209,15 @@ class Plugins:
                     _check_shape(caller.name, found)
         loaders = _declared(plugin, "hypersdkd_loaders", Loader)
         steps = _declared(plugin, "hypersdkd_steps", Step)
+        fixers = _declared(plugin, "hypersdkd_fixers", Fixer)
+        guest_checks = _declared(plugin, "hypersdkd_guest_checks", GuestCheck)
         executors = _declared(plugin, "hypersdkd_executors", Executor)
         subscribers = _declared(plugin, "hypersdkd_subscribers", Subscriber)
         endpoints = self._checked(record, _declared(plugin, "hypersdkd_endpoints", Endpoint))
         self._loaders += loaders
         self._steps += [(record.name, step) for step in steps]
+        self._fixers += [(record.name, fixer) for fixer in fixers]
+        self._guest_checks += [(record.name, check) for check in guest_checks]
         self._executors += executors
         self._subscribers += [(record, subscriber) for subscriber in subscribers]
         self._endpoints |= endpoints

@@ -17,6 +17,7 @@ class EventType(StrEnum):
     PROGRESS = "progress"
     FINDING = "finding"
     CHECK = "check"
+    CHANGE = "change"
     ARTIFACT = "artifact"
     WARNING = "warning"
     STAGE_SKIPPED = "stage_skipped"
@@ -33,7 +34,14 @@ FINAL_EVENTS = frozenset({EventType.FINISHED, EventType.FAILED, EventType.CANCEL
 
 #: Types whose lines are not fsynced one by one: the next change of state makes them durable with it.
 VOLATILE_EVENTS = frozenset(
-    {EventType.PROGRESS, EventType.FINDING, EventType.CHECK, EventType.WARNING, EventType.ARTIFACT}
+    {
+        EventType.PROGRESS,
+        EventType.FINDING,
+        EventType.CHECK,
+        EventType.CHANGE,
+        EventType.WARNING,
+        EventType.ARTIFACT,
+    }
 )
 
 

@@ -36,6 +36,8 @@ class Guest:
     manifest. When the daemon has planned the job, ``outputs`` are absolute paths below ``output_root``, made by
     :func:`output_names` of ``output_name``: one for each of ``disks``, and once LOAD has found how many disks those
     really hold (an appliance has several in one file) one for each of them.
+    ``fix_if_possible``: FIX was not asked for by a manifest, and is left out where it cannot be done. ``dry_run``:
+    nothing is written; the report says what would be changed.
     ``warnings`` are ``Problem.as_dict()`` shapes found when the manifest was read.
     """
 
@@ -52,6 +54,8 @@ class Guest:
     inspect: Mapping[str, object] | None = None
     fix: Mapping[str, object] | None = None
     validate: Mapping[str, object] | None = None
+    fix_if_possible: bool = False
+    dry_run: bool = False
     warnings: tuple[Mapping[str, str], ...] = field(default=())
 
     def as_dict(self) -> dict[str, object]:

@@ -38,8 +38,8 @@ GUEST_CODES: Final[Mapping[str, CodeMeaning]] = {
         "Windows was hibernated or not shut down cleanly, so its file system cannot be written.",
         "Start the guest, run `powercfg /h off`, shut it down by `shutdown /s /t 0`, and export it again.",
     ),
-    "guest-unmounted": CodeMeaning(
-        "A file system of the guest cannot be mounted (a warning unless it is the root).",
+    "guest-damaged": CodeMeaning(
+        "A file system of the guest cannot be mounted, read or written (a warning where FIX can do without it).",
         "Check it in the running guest (fsck), shut that down cleanly, and export the disk again.",
     ),
     "guest-no-space": CodeMeaning(

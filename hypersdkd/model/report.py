@@ -39,6 +39,7 @@ class GuestFold:
         self._progress: Mapping[str, object] = {}
         self._findings: dict[str, object] = {}
         self._checks: list[Mapping[str, object]] = []
+        self._changes: list[Mapping[str, object]] = []
         self._artifacts: list[Mapping[str, object]] = []
         self._warnings: list[Mapping[str, object]] = []
         self._tools: dict[str, object] = {}
@@ -66,6 +67,8 @@ class GuestFold:
                 self._findings[str(event.data.get("key", ""))] = event.data.get("value")
             case EventType.CHECK:
                 self._checks.append({**event.data, "stage": event.stage})
+            case EventType.CHANGE:
+                self._changes.append(event.data)
             case EventType.ARTIFACT:
                 self._artifacts.append(event.data)
             case EventType.WARNING:
@@ -135,7 +138,7 @@ class GuestFold:
             "files": list(self._artifacts),
             "warnings": list(self._warnings),
             "tools": dict(self._tools),
-            "changes": [],
+            "changes": list(self._changes),
             "problem": self.problem.as_dict() if self.problem else None,
         }
 

@@ -14,6 +14,7 @@ import pluggy
 
 from hypersdkd.model.replies import QueueInspection, Receipt, Validation
 from hypersdkd.spec.ports import DropDirectory, QueueView, StatusView
+from hypersdkd.spec.system import Fixer, GuestCheck
 from hypersdkd.spec.types import Endpoint, Executor, Loader, Step, Submission, Subscriber
 
 PROJECT: Final = "hypersdkd"
@@ -66,6 +67,20 @@ class Hooks:
     @hookspec
     def hypersdkd_steps(self) -> Sequence[Step]:  # type: ignore[empty-body]
         """Declare steps of stages.
+
+        versionadded: 0.1.0
+        """
+
+    @hookspec
+    def hypersdkd_fixers(self) -> Sequence[Fixer]:  # type: ignore[empty-body]
+        """Declare fixers: what FIX mends in a guest.
+
+        versionadded: 0.1.0
+        """
+
+    @hookspec
+    def hypersdkd_guest_checks(self) -> Sequence[GuestCheck]:  # type: ignore[empty-body]
+        """Declare checks that look into a guest when it was fixed.
 
         versionadded: 0.1.0
         """

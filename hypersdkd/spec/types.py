@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from hypersdkd.model.change import Change
 from hypersdkd.model.disk import SourceDisk
-from hypersdkd.model.guest import DiskSource
+from hypersdkd.model.guest import DiskSource, Guest
 from hypersdkd.model.stage import Stage
 from hypersdkd.spec.ports import Counts, StepContext, WorkerHandle
 
@@ -32,13 +32,15 @@ class Step:
 
     ``run`` raises ``ProblemError`` to fail the guest; anything else it raises is reported as
     ``step-failed`` with the plugin's name. It is called again from the start after a crash, so it must
-    not depend on what an earlier attempt left in ``context.work``.
+    not depend on what an earlier attempt left in ``context.work``. Where ``wanted`` says no the step is left out; a
+    stage of which none is wanted is skipped.
     """
 
     name: str
     stage: Stage
     run: Callable[[StepContext], None]
     order: int = 100
+    wanted: Callable[[Guest], bool] = lambda _guest: True
 
 
 @dataclass(frozen=True, slots=True)

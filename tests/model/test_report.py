@@ -142,3 +142,9 @@ def test_the_stages_of_a_batch_are_the_worst_of_each() -> None:
     assert job_stages([good, good])["load"] == {"status": "completed"}
     assert job_stages([good])["load"] == good["stages"]["load"]  # type: ignore[index]
     assert job_stages([])["load"] == {"status": "not run"}
+
+
+def test_changes_are_told_in_their_order() -> None:
+    rows = [{"path": f"/etc/{name}", "action": "written"} for name in "ab"]
+    state = fold(story((EventType.STARTED, "", {}), *((EventType.CHANGE, "fix", row) for row in rows)))
+    assert state.report()["changes"] == rows
