@@ -129,7 +129,7 @@ def _add_workflow(commands: _Commands) -> None:
     status = _leaf(actions, "status", "what the daemon does and how much it has to do", f"{module}:status")
     listing = _leaf(actions, "list", "list the jobs of every state, or some of them", f"{module}:list_jobs")
     listing.add_argument(
-        "--status", choices=(*JobState, "active", "all"), default="all", help="jobs in this state only"
+        "--status", choices=(*map(str, JobState), "active", "all"), default="all", help="jobs in this state only"
     )
     listing.add_argument("--date", default="", metavar="YYYY-MM-DD", help="jobs that ended on this day only")
     listing.add_argument("--name", default="", metavar="PART", help="jobs whose name has this part, in any case")

@@ -32,11 +32,16 @@ def is_unreachable(error: ProblemError) -> bool:
 def local_queues(arguments: Namespace, terminal: Terminal) -> list[OfflineQueue]:
     """The queues to read without a daemon: the one of ``--dir``, the configured one, or the usual ones.
 
-    Says so if a directory that was named does not exist, or if the configuration is none.
+    Says so if one of them cannot be read, or if the configuration is none.
     """
+    queues = _queues(arguments, terminal)
+    for trouble in filter(None, (queue.trouble() for queue in queues)):
+        terminal.note("WARNING", trouble)
+    return queues
+
+
+def _queues(arguments: Namespace, terminal: Terminal) -> list[OfflineQueue]:
     if arguments.dir:
-        if not Path(arguments.dir).is_dir():
-            terminal.note("WARNING", f"The directory {arguments.dir} does not exist")
         return find_queues(Path(arguments.dir))
     try:
         configured = configured_queue(Path(arguments.config) if arguments.config else None)
@@ -52,10 +57,13 @@ def ask_or_read(arguments: Namespace, terminal: Terminal, ask: Callable[[Daemon]
     """The reply to ``ask``; with ``--dir``, or if no daemon can be reached (which is said), the queues on this host."""
     if arguments.dir:
         return local_queues(arguments, terminal)
+    daemon = connect(arguments)
     try:
-        return ask(connect(arguments))
+        return ask(daemon)
     except ProblemError as error:
         if not is_unreachable(error):
             raise
         terminal.note("WARNING", f"API not available, checking local status... ({error.problem.message})")
+        if not daemon.address.is_local:
+            terminal.note("WARNING", f"What follows is of this machine, not of {daemon.address.host}")
         return local_queues(arguments, terminal)

@@ -50,7 +50,7 @@ def send_manifest(
     With ``several`` the job is shown with its file, since there are others.
     """
     try:
-        name = "" if manifest.name == "-" else Path(manifest.name).stem
+        name = Path(manifest.name).stem if manifest.syntax else ""  # standard input has no name
         reply = daemon.submit_manifest(manifest.text, name=name)
     except DaemonRefusedError as error:
         if not error.reply.get("errors"):

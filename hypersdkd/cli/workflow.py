@@ -137,9 +137,9 @@ def _local_status(arguments: Namespace, terminal: Terminal, queues: list[Offline
         return exits.FINE
     terminal.heading("Local Workflow Status")
     for queue in queues:
-        reply = queue.status()
-        terminal.info(f"Found {f'{queue.mode} workflow'.lstrip()}: {queue.base}")
-        terminal.say("  " + counts_line(reply))
+        if not queue.trouble():  # which has been said
+            terminal.info(f"Found {f'{queue.mode} workflow'.lstrip()}: {queue.base}")
+            terminal.say("  " + counts_line(queue.status()))
     if not queues:
         terminal.info("No workflow directories on this host")
     return exits.FINE

@@ -38,13 +38,29 @@ _RECORD_LIMIT: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class OfflineQueue:
-    """The queue at ``base``. A directory that is missing or unreadable counts as empty.
+    """The queue at ``base``. A directory that is missing or unreadable counts as empty; :meth:`trouble` tells.
 
     ``mode`` is ``manifest``, ``disk``, or empty where it is not known; then the files of both are counted.
     """
 
     base: Path
     mode: str = ""
+
+    def trouble(self) -> str:
+        """Why nothing is known of the queue, as a sentence; empty where its directories can be read.
+
+        One of them that is not there is empty: whoever works the queue makes it.
+        """
+        for directory in ("", *_PLACES):
+            path = self.base / directory
+            try:
+                os.scandir(path).close()
+            except FileNotFoundError:
+                if not directory:
+                    return f"The directory {path} does not exist"
+            except OSError as error:
+                return f"{path} cannot be read, so its files are not counted: {error.strerror}"
+        return ""
 
     def status(self) -> dict[str, object]:
         """The status reply; ``running`` is false, and what only a daemon knows is zero."""

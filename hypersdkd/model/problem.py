@@ -243,7 +243,7 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     "step-failed": CodeMeaning("A step raised an unexpected error.", "Report the traceback in the detail."),
     "batch-failed": CodeMeaning(
         "At least one guest of the batch failed; the others were converted.",
-        "Mend what each failed guest reports, then submit only those guests again.",
+        "Mend what each failed guest reports and retry the job, which keeps what is completed; or submit those alone.",
     ),
     "cancelled": CodeMeaning("The job was cancelled.", "Retry the job if it should run after all.", 409),
     **GUEST_CODES,

@@ -63,7 +63,7 @@ def test_a_refused_manifest_does_not_hold_up_the_others(run: Run, workflow: Real
 def test_standard_input(run: Run, workflow: RealRules, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(GOOD).encode())))
     assert run("manifest", "submit", "-").status == 0
-    assert any(call[0] == "submit" for call in workflow.calls)
+    assert [call[-1] for call in workflow.calls if call[0] == "submit"] == [""], "the daemon names it"
 
 
 def test_no_daemon_no_submission(run: Run, good: str) -> None:

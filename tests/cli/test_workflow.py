@@ -209,6 +209,25 @@ def test_a_configuration_that_no_daemon_would_take_is_said(run: Run, elsewhere: 
 
 
 @pytest.mark.parametrize("action", ["status", "list", "queue", "watch"])
+def test_what_cannot_be_read_is_said_and_not_shown_as_empty(run: Run, elsewhere: Path, action: str) -> None:
+    (elsewhere / "c.yaml").write_text(f"workflow: {{base_dir: {elsewhere}/mine}}\n")
+    words = ("workflow", action, "--config", "c.yaml", *(("--count", "1") if action == "watch" else ()))
+    assert f"WARNING  The directory {elsewhere}/mine does not exist" in run(*words).err
+    (elsewhere / "mine").write_text("")
+    result = run(*words)
+    assert f"WARNING  {elsewhere}/mine cannot be read, so its files are not counted: Not a directory" in result.err
+    assert (result.status, action == "status" and "Queue: 0" in result.out) == (0, False)
+
+
+def test_of_another_machine_nothing_is_known_here(run: Run, elsewhere: Path) -> None:
+    fill(elsewhere / "manifest-workflow")
+    result = run("--url", "http://vmhost.invalid:8080", "workflow", "status")
+    assert (result.status, "Queue: 2" in result.out) == (0, True)
+    assert "WARNING  What follows is of this machine, not of vmhost.invalid" in result.err
+    assert "of this machine" not in run("workflow", "status").err
+
+
+@pytest.mark.parametrize("action", ["status", "list", "queue", "watch"])
 def test_a_directory_that_is_not_there(run: Run, workflow: RealRules, action: str) -> None:
     result = run("workflow", action, "-dir", "none", *(("--count", "1") if action == "watch" else ()))
     assert result.status == 0
@@ -247,7 +266,10 @@ def test_list_is_filtered(run: Run, workflow: RealRules, elsewhere: Path) -> Non
     "wrong", [("--status", "bogus"), ("--date", "../x"), ("--date", "20260102"), ("--limit", "0"), ("--limit", "10001")]
 )
 def test_filters_that_make_no_sense(run: Run, wrong: tuple[str, str]) -> None:
-    assert run("workflow", "list", *wrong).status == 2
+    result = run("workflow", "list", *wrong)
+    assert result.status == 2
+    assert wrong[0] in result.err
+    assert "JobState" not in result.err, "words of the code"
 
 
 def test_list_tells_why_a_job_failed_and_what_is_not_known(run: Run, canned: Canned) -> None:

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 import pytest
 
 from hypersdkd.client.directories import OfflineQueue, find_queues, is_job_name
+from tests.privileges import unprivileged
 
 
 @pytest.fixture
@@ -88,6 +89,17 @@ def test_a_queue_that_is_not_there(tmp_path):
     assert set(queue.counts().values()) == {0}
     (tmp_path / "file").write_text("")
     assert OfflineQueue(tmp_path / "file").jobs() == []
+    assert OfflineQueue(tmp_path / "none").trouble() == f"The directory {tmp_path}/none does not exist"
+    assert OfflineQueue(tmp_path / "file").trouble().endswith("Not a directory")
+
+
+def test_a_queue_that_may_not_be_read_is_not_an_empty_one(queue):
+    assert queue.trouble() == ""
+    (queue.base / "failed").chmod(0)
+    with unprivileged():
+        trouble = queue.trouble()
+    assert trouble.startswith(str(queue.base))
+    assert trouble.endswith("cannot be read, so its files are not counted: Permission denied")
 
 
 @pytest.mark.parametrize(

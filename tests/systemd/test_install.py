@@ -24,8 +24,11 @@ QUEUE = "/var/lib/hyper2kvm/manifest-workflow"
 #: The checkout's copy, as the machine sees it: pip writes into it.
 CHECKOUT = "/srv/checkout"
 
-#: What makes up for the network: pip builds with what is there, and apt asks nothing and fetches nothing newer.
+#: What makes up for the network: pip builds with what is there, and apt asks nothing and fetches nothing newer. Another
+#: Python comes first on PATH, as where root has one in a home directory: a service could not start it.
 PREPARE = f"""
+printf '#!/bin/sh\\necho not the Python of the distribution >&2; exit 1\\n' >/usr/local/bin/python3
+chmod +x /usr/local/bin/python3
 mount --bind {ROOT}/.venv/lib/python3.11/site-packages /usr/local/lib/python3.11/dist-packages
 printf 'APT::Get::Assume-Yes "true";\\nAPT::Get::Upgrade "false";\\n' >/etc/apt/apt.conf.d/99box
 printf '[install]\\nno-build-isolation = false\\n' >/etc/pip.conf
