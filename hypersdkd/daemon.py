@@ -26,6 +26,7 @@ from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.reload import Reload
 from hypersdkd.engine.subscriptions import Subscriptions
 from hypersdkd.engine.working import Working, find_executor
+from hypersdkd.host.identity import acting_as, name_of, service_user
 from hypersdkd.host.secret_file import is_credential, write_secret
 from hypersdkd.host.systemd import Notifier, watchdog_interval
 from hypersdkd.model.problem import Problem, ProblemError
@@ -250,7 +251,12 @@ def _access_files(config: LoadedConfig) -> AccessFiles:
 
 def _judge_access(config: LoadedConfig) -> list[Problem]:
     """Read tokens and certificate for nothing but their warnings. Raises ``ConfigInvalidError``."""
-    problems, warnings = Admission(_access_files(config)).read()
+    files = _access_files(config)
+    user = service_user(path for path in (files.tokens_file, files.key) if path and not is_credential(path))
+    if user != os.geteuid():
+        sys.stderr.write(f"tokens and certificate are checked with the rights of {name_of(user)}, who owns them\n")
+    with acting_as(user):
+        problems, warnings = Admission(files).read()
     if problems:
         raise ConfigInvalidError(problems)
     return warnings

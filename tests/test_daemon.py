@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,6 +21,7 @@ from hypersdkd.engine.config import LoadedConfig, load_config
 from hypersdkd.model.job import JobState
 from hypersdkd.model.problem import ProblemError
 from tests.engine.queue_state import make_queue, spool_of
+from tests.privileges import NOBODY
 
 
 def configure(root: Path, **sections: object) -> Path:
@@ -274,6 +276,23 @@ async def test_reloads_that_are_asked_for_at_once_are_one(tmp_path: Path, monkey
         assert b"RELOADING=1" not in await heard(b"STOPPING=1")
         await running
         assert reads == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root checks what belongs to the service's user")
+def test_root_checks_secrets_as_the_services_user(capsys: pytest.CaptureFixture[str]) -> None:
+    with tempfile.TemporaryDirectory() as name:  # one that another user may enter
+        root = Path(name)
+        root.chmod(0o755)
+        tokens = root / "tokens"
+        tokens.write_text(f"read a sha256:{'0' * 64}\n")
+        tokens.chmod(0o600)
+        os.chown(tokens, NOBODY, -1)
+        path = configure(root, api={"listen": ["127.0.0.1:0"], "tokens_file": str(tokens)})
+        assert main(["--config", str(path), "--check-config"]) == 0
+        assert "are checked with the rights of nobody" in capsys.readouterr().err
+        root.chmod(0o700)  # where that user could not enter
+        assert main(["--config", str(path), "--check-config"]) == EXIT_CONFIG
+        assert f"{tokens}: Permission denied" in capsys.readouterr().err
 
 
 async def test_an_observer_needs_no_queue_and_makes_none(tmp_path: Path) -> None:
