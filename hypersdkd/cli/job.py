@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from hypersdkd.cli import exits
 from hypersdkd.cli.connection import connect
+from hypersdkd.cli.outcome import record_of, show_record
 from hypersdkd.cli.progress import WIDE, job_lines
 from hypersdkd.cli.reply import elapsed, inner, rows, text, whole
 from hypersdkd.cli.terminal import Terminal
@@ -14,8 +15,9 @@ from hypersdkd.model.problem import Problem, fail
 
 
 def show(arguments: Namespace, terminal: Terminal) -> int:
-    """One job whole."""
-    reply = connect(arguments).job(arguments.id)
+    """One job whole; of an ended one also what became of it."""
+    daemon = connect(arguments)
+    reply = daemon.job(arguments.id)
     if arguments.json:
         terminal.json(reply)
         return exits.FINE
@@ -35,6 +37,7 @@ def show(arguments: Namespace, terminal: Terminal) -> int:
         terminal.say()
         for line in job_lines(reply, width=terminal.width if terminal.interactive else WIDE):
             terminal.say(line)
+    show_record(record_of(daemon, reply), terminal)
     problem = inner(reply, "problem")
     if problem:
         terminal.problem(Problem.from_dict(problem), verbose=arguments.verbose)
@@ -52,6 +55,8 @@ def log(arguments: Namespace, terminal: Terminal) -> int:
     lines = reply.get("lines")
     for line in lines if isinstance(lines, list) else ():
         terminal.say(line)
+    if not lines:
+        terminal.note("INFO", "There is no log: nothing of the job has run, or it is not kept any more")
     return exits.FINE
 
 

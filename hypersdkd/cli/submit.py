@@ -9,6 +9,7 @@ from pathlib import Path
 from hypersdkd.cli import exits
 from hypersdkd.cli.connection import connect
 from hypersdkd.cli.manifest_files import ManifestFile, manifest_names, noun, read_manifest_file, show_problems
+from hypersdkd.cli.outcome import record_of, show_record
 from hypersdkd.cli.progress import follow, problem_of
 from hypersdkd.cli.reply import text
 from hypersdkd.cli.terminal import Terminal
@@ -33,7 +34,7 @@ def submit(arguments: Namespace, terminal: Terminal) -> int:
         results = [{**reply, "job": ended.get(text(reply, "job_id"))} if arguments.wait else reply for reply in replies]
         terminal.json(results[0] if len(results) == 1 else {"files": results})
     elif arguments.wait:
-        _show_outcomes(ended, arguments, terminal)
+        _show_outcomes(daemon, ended, arguments, terminal)
     elif accepted:
         terminal.info("Monitor progress:")
         terminal.say("  hyperctl workflow -op status")
@@ -70,8 +71,9 @@ def _completed(job: Reply) -> bool:
     return text(job, "status") == JobState.COMPLETED
 
 
-def _show_outcomes(ended: Mapping[str, Reply], arguments: Namespace, terminal: Terminal) -> None:
+def _show_outcomes(daemon: Daemon, ended: Mapping[str, Reply], arguments: Namespace, terminal: Terminal) -> None:
     for job_id, job in ended.items():
+        show_record(record_of(daemon, job), terminal)
         if _completed(job):
             terminal.note("SUCCESS", f"{job_id} completed")
         else:

@@ -67,12 +67,15 @@ class Terminal:
     def problem(self, problem: Problem, *, verbose: bool = False) -> None:
         """A problem as two lines, what and remedy; ``verbose`` adds code, path and detail where there are any."""
         self.note("ERROR", problem.message)
-        more = " (-v shows the detail)" if problem.detail and not verbose else ""
-        self.err.write(f"  remedy: {clean(problem.remedy, 1024)}{more}\n")
+        self.remedy(problem, " (-v shows the detail)" if problem.detail and not verbose else "")
         if verbose:
             path = [f"path: {problem.path}"] if problem.path else []
             for line in (f"code: {problem.code}", *path, *problem.detail.splitlines()[-50:]):
                 self.err.write(f"  {clean(line, 1024)}\n")
+
+    def remedy(self, problem: Problem, more: str = "") -> None:
+        """What to do about a problem that was named, below it."""
+        self.err.write(f"  remedy: {clean(problem.remedy, 1024)}{more}\n")
 
     def heading(self, text: str) -> None:
         """The title of what follows."""

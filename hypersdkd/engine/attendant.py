@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from hypersdkd.engine.guest_files import remove_temporaries, remove_work
+from hypersdkd.engine.job_log import job_log
 from hypersdkd.engine.journal import JOURNAL, JournalReader, JournalWriter
 from hypersdkd.engine.publication import recorded, withdraw
 from hypersdkd.host.files import is_locked
@@ -56,7 +55,7 @@ class Attendant:
         self._leaving = False
         self._doomed = False
         self._last_status: int | None = None
-        self._log = structlog.get_logger(job=run.job_id, vm=run.vm)
+        self._log = job_log(run.job_id, run.vm)
         self.fold = GuestFold(run.vm)
         self.read()
 
@@ -81,7 +80,7 @@ class Attendant:
         try:
             self._worker = await self._executor.adopt(self._run)
             if self._worker is not None:
-                self._log.info("adopted a running worker")
+                self._log.info("adopted a running worker", stage=self.fold.stage)
             elif not self.ended and self.fold.attempts > self.fold.crashes + self.fold.interruptions:
                 self._record_loss(self._lost_to())  # once for each attempt, however often it is taken up
             while self._worker is not None or (not self.ended and not self._leaving):
@@ -96,7 +95,7 @@ class Attendant:
         try:
             return self._inotify.watch(self._run.directory / JOURNAL, FILE_GROWTH, lambda _name, _moved: self.read())
         except OSError as error:  # no watches left: the outcome is still read when the worker ends
-            self._log.warning("its progress cannot be watched", error=error.strerror)
+            self._log.warning("its progress cannot be watched", stage=self.fold.stage, error=error.strerror)
             return None
 
     async def _one_worker(self) -> None:
@@ -130,7 +129,7 @@ class Attendant:
         elif self._cancelled:
             self._settle_cancelled()
         else:
-            self._log.warning("worker died", status=status)
+            self._log.warning("worker died", stage=self.fold.stage, status=status)
             self._record_loss("crash", status)
 
     async def _meet_stranger(self) -> None:

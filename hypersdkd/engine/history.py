@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from hypersdkd.engine.guest_files import WorkOrder
 from hypersdkd.engine.job_outcome import log_lines
 from hypersdkd.engine.journal import JOURNAL
 from hypersdkd.model.event import Event
-from hypersdkd.model.problem import fail
+from hypersdkd.model.problem import fail, one_line
 from hypersdkd.model.replies import EventPage
 
 #: Bytes of all journals of a job together that one page reads, shared out evenly; of one that is longer, its end.
@@ -81,17 +82,26 @@ def _lines(journal: Path, share: int) -> Iterator[bytes]:
 
 
 def last_lines(guests: Sequence[Path], lines: int) -> Sequence[str]:
-    """The last lines of the logs of all guests, in the order of the guests."""
+    """The last lines of the logs of all guests, in the order of the guests; of several each with its guest's name."""
     found: list[Sequence[str]] = []
     wanted, room = lines, _ALL_LOGS_BYTES
     for guest in reversed(guests):
         if wanted <= 0 or room <= 0:
             break
         log = log_lines(guest, min(_LOG_BYTES, room))[-wanted:]
-        found.append(log)
+        name = f"{_name(guest)}: " if log and len(guests) > 1 else ""
+        found.append([name + line for line in log])
         wanted -= len(log)
         room -= sum(len(line) + 1 for line in log)
     return [line for log in reversed(found) for line in log]
+
+
+def _name(guest: Path) -> str:
+    """What the guest of a directory is called; its number where that cannot be read."""
+    try:
+        return one_line(WorkOrder.read(guest).guest.name)
+    except (OSError, KeyError, TypeError, ValueError):
+        return guest.name
 
 
 def _cursor(place: _Place) -> str:

@@ -11,11 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from hypersdkd.engine.attendant import Attendant, wait_all
 from hypersdkd.engine.claims import Claim, ClaimState
 from hypersdkd.engine.guest_files import WorkOrder, guest_run
+from hypersdkd.engine.job_log import job_log, log_event
 from hypersdkd.engine.job_orders import guest_directory, write_orders
 from hypersdkd.engine.job_outcome import log_lines, outcome_of, share_of
 from hypersdkd.engine.names import file_name_for_display
@@ -75,7 +74,8 @@ class JobWork:
         self._failures = 0
         self._hurry = asyncio.Event()
         self._left = asyncio.Event()
-        self._log = structlog.get_logger(job=claim.id)
+        self._log = job_log(claim.id)
+        self._logs_events = claim.guests == 0  # else a daemon before this one has logged what there is so far
         self._expected = True
         shop.slots.expect()
 
@@ -181,6 +181,7 @@ class JobWork:
             if number % _SLICE == 0:
                 await asyncio.sleep(0)  # a batch may have 10,000 guests, and each has its files read
         self._attendants = attendants
+        self._logs_events = True
         return None
 
     async def _plan(self) -> Problem | None:
@@ -250,6 +251,8 @@ class JobWork:
         if event.seq > self._told.get(directory, 0):
             self._told[directory] = event.seq
             self._shop.on_event(self.claim.id, event)
+            if self._logs_events:
+                log_event(job_log(self.claim.id, event.vm), event)
 
     async def _attend_all(self) -> None:
         """Each guest as slots allow. One that fails does not stop the others."""
@@ -299,12 +302,17 @@ class JobWork:
         self.claim = await self._shop.in_disk_thread(lambda: self._move_to_ended(ending))
         for path in [path for path, job in self._shop.outputs_in_use.items() if job == self.claim.id]:
             del self._shop.outputs_in_use[path]
+        self._log_end(ending)
+        self._shop.on_ended(self.claim, ending.problem)
+
+    def _log_end(self, ending: Ending) -> None:
         if ending.problem is None:
             self._log.info("job ended", outcome=ending.outcome.value)
-        else:
-            tell = self._log.warning if ending.outcome is JobState.FAILED else self._log.info
-            tell("job ended", outcome=ending.outcome.value, code=ending.problem.code, error=ending.problem.message)
-        self._shop.on_ended(self.claim, ending.problem)
+            return
+        tell = self._log.warning if ending.outcome is JobState.FAILED else self._log.info
+        vm, stage = ending.where()
+        told = {"code": ending.problem.code, "error": ending.problem.message}
+        tell("job ended", vm=vm, stage=stage, outcome=ending.outcome.value, **told)
 
     def _move_to_ended(self, ending: Ending) -> Claim:
         """Blocks. Goes on from wherever a try before this one, or a crash, left the job."""

@@ -88,7 +88,7 @@ def set_up(level: str, style: Literal["auto", "json", "console"]) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if console:
-        last: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer(colors=terminal)]
+        last: list[structlog.typing.Processor] = [_without_empty, structlog.dev.ConsoleRenderer(colors=terminal)]
     else:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=True)]
         if "JOURNAL_STREAM" in os.environ:
@@ -113,6 +113,11 @@ def close() -> None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, sys.stderr.fileno())
             os.close(nowhere)
+
+
+def _without_empty(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A program finds ``vm`` and ``stage`` in each line of a job; a person need not see that there is none."""
+    return {key: value for key, value in event.items() if value != ""}
 
 
 def _remember_priority(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

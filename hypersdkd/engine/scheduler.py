@@ -14,6 +14,7 @@ import structlog
 
 from hypersdkd.engine.claims import Claim, ClaimState
 from hypersdkd.engine.index import Ended, Index
+from hypersdkd.engine.job_log import job_log
 from hypersdkd.engine.job_work import JobWork
 from hypersdkd.engine.readiness import Entry, Readiness, Verdict
 from hypersdkd.engine.workshop import Workshop
@@ -48,7 +49,7 @@ class Scheduler:
         known = frozenset(self._jobs)
         for claim in await self._shop.in_disk_thread(lambda: self._recovered(known)):
             if claim.id not in self._jobs:
-                self._log.info("taking up", job=claim.id, state=claim.state.value)
+                job_log(claim.id).info("taking up", state=claim.state.value)
                 self._start(claim)
 
     def _recovered(self, known: frozenset[str]) -> list[Claim]:
@@ -60,7 +61,7 @@ class Scheduler:
             try:
                 rested = spool.recover(claim)
             except OSError as error:
-                self._log.error("cannot be taken up yet", job=claim.id, error=str(error))
+                job_log(claim.id).error("cannot be taken up yet", error=str(error))
                 self._shaken = True
                 continue
             if rested and rested.state in {ClaimState.ACTIVE, ClaimState.FINISHING}:
@@ -155,7 +156,7 @@ class Scheduler:
             return
         self._index.set_drop(name, entry)
         if claim is not None:
-            self._log.info("claimed", job=claim.id)
+            job_log(claim.id).info("claimed")
             if known is not None:  # the file system's clock may be another host's, and ahead of ours
                 self._shop.on_claimed(claim.id, max(0.0, time.time() - known.arrived / 1e9))
             self._start(claim)
@@ -183,7 +184,7 @@ class Scheduler:
         self._tasks.pop(job.claim.id, None)
         self._index.active.pop(job.claim.id, None)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.error("a job's work ended in an error of hypersdkd itself", job=job.claim.id, exc_info=error)
+            job_log(job.claim.id).error("a job's work ended in an error of hypersdkd itself", exc_info=error)
         self.wake()
 
 

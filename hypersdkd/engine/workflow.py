@@ -8,9 +8,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-import structlog
-
 from hypersdkd.engine.job_detail import job_detail
+from hypersdkd.engine.job_log import job_log
 from hypersdkd.engine.queries import active_summary
 from hypersdkd.engine.queue_parts import QueueParts
 from hypersdkd.engine.queue_service import QueueService
@@ -91,7 +90,7 @@ class WorkflowService(QueueService):
         try:
             await self._crew.shop.in_disk_thread(lambda: claims.ask_cancel(job_id))
         except OSError as error:  # a full disk is when a cancel is wanted most
-            structlog.get_logger().warning("the cancel would not survive a restart", job=job_id, error=str(error))
+            job_log(job_id).warning("the cancel would not survive a restart", error=str(error))
         task = asyncio.create_task(work.cancel())  # ending libguestfs's QEMU takes seconds
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)

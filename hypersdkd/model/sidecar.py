@@ -83,9 +83,14 @@ class Ending:
         head = {"job_id": stem(self.id), "original_name": self.original_name, "completed_at": self.ended_at}
         return {**head, "status": "success", **self._common()}
 
+    def where(self) -> tuple[str, str]:
+        """The guest and the stage that the job's problem is of; empty where it is of none."""
+        failed = next((guest for guest in self.guests if guest.get("status") in {"failed", "cancelled"}), None)
+        return (str(failed.get("vm", "")), _failed_stage(failed)) if failed else ("", "")
+
     def _error(self) -> dict[str, object]:
         problem = self.problem or Problem("step-failed", "the job failed")
-        failed = next((guest for guest in self.guests if guest.get("status") in {"failed", "cancelled"}), None)
+        vm, stage = self.where()
         return {
             "job_id": stem(self.id),
             "original_name": self.original_name,
@@ -96,8 +101,8 @@ class Ending:
             "code": problem.code,
             "remedy": problem.remedy,
             "path": problem.path,
-            "stage": _failed_stage(failed),
-            "vm": str(failed.get("vm", "")) if failed else "",
+            "stage": stage,
+            "vm": vm,
             **self._origin(),
             "problems": [item.as_dict() for item in self.problems or (problem,)],
             "log_tail": list(self.log_tail),
@@ -128,8 +133,8 @@ def _paths(guest: Mapping[str, object], kind: str) -> list[object]:
     return _list(artifacts.get(kind)) if isinstance(artifacts, Mapping) else []
 
 
-def _failed_stage(guest: Mapping[str, object] | None) -> str:
-    stages = guest.get("stages") if guest else None
+def _failed_stage(guest: Mapping[str, object]) -> str:
+    stages = guest.get("stages")
     if not isinstance(stages, Mapping):
         return ""
     bad = {"failed", "cancelled"}

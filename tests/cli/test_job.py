@@ -48,6 +48,15 @@ def test_log(run: Run, workflow: RealRules) -> None:
     assert run("job", "log", "web01.json", "--lines", "0").status == 2
 
 
+def test_a_job_without_a_log_says_so(run: Run, workflow: RealRules, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def log(job_id: str, lines: int) -> list[str]:
+        return []
+
+    monkeypatch.setattr(workflow, "log", log)
+    result = run("job", "log", "web01.json")
+    assert (result.status, result.out, "INFO  There is no log" in result.err) == (0, "", True)
+
+
 def test_report(run: Run, workflow: RealRules) -> None:
     assert json.loads(run("job", "report", "web01.json").out) == {"id": "web01.json", "status": "completed"}
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from hypersdkd.engine import history
-from hypersdkd.engine.guest_files import LOG
+from hypersdkd.engine.guest_files import LOG, WorkOrder
 from hypersdkd.engine.history import events_page, last_lines
 from hypersdkd.engine.journal import JOURNAL
 from hypersdkd.model.event import Event, EventType
+from hypersdkd.model.guest import Guest
 from tests.problems import raises_problem
 
 
@@ -85,8 +86,11 @@ def test_the_last_lines_of_all_guests(tmp_path: Path, monkeypatch: pytest.Monkey
     guests = [guest(tmp_path, number) for number in range(1, 5)]
     for number in (1, 2, 4):
         (guests[number - 1] / LOG).write_text("".join(f"{number}.{line}\n" for line in range(3)))
-    assert list(last_lines(guests, 5)) == ["2.1", "2.2", "4.0", "4.1", "4.2"]
+    WorkOrder("job", Guest("web\n01", ()), ()).write(guests[1])
+    expected = ["web\\n01: 2.1", "web\\n01: 2.2", "00004: 4.0", "00004: 4.1", "00004: 4.2"]
+    assert list(last_lines(guests, 5)) == expected
+    assert list(last_lines(guests[1:2], 2)) == ["2.1", "2.2"], "of one guest there is nothing to tell apart"
     assert len(last_lines(guests, 100)) == 9
     assert last_lines(guests, 0) == []
     monkeypatch.setattr(history, "_ALL_LOGS_BYTES", 12)
-    assert list(last_lines(guests, 5)) == ["4.0", "4.1", "4.2"]
+    assert list(last_lines(guests, 5)) == expected[2:]

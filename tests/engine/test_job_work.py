@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from hypersdkd.engine import job_work
 from hypersdkd.engine.claims import Claim, ClaimState
@@ -60,6 +61,19 @@ async def test_a_guest_that_cannot_run_does_not_stop_the_others(base: Path) -> N
         assert (record["status"], record["code"], record["vm"]) == ("failed", "batch-failed", "vm1")
         assert "1 of 3 guests failed (vm1)" in str(record["error"])
         assert len(bench.executor.runs) == 2
+
+
+async def test_every_line_of_a_job_has_job_guest_and_stage(base: Path) -> None:
+    with capture_logs() as lines:
+        async with workbench(base) as bench:
+            bench.drop("b.json", batch(disk(base), "/nowhere/x.raw"))
+            await bench.ended("b.json")
+    told = [line for line in lines if line.get("job") == "b.json"]
+    assert all({"vm", "stage"} <= line.keys() for line in told), told
+    ends = {(line["event"], line["vm"], line["stage"]) for line in told}
+    assert {("claimed", "", ""), ("planned", "", ""), ("guest failed", "vm1", "load")} <= ends
+    assert ("job ended", "vm1", "load") in ends
+    assert sum(line["event"] == "guest completed" for line in told) == 1
 
 
 async def test_guests_share_the_slots(base: Path) -> None:

@@ -46,6 +46,16 @@ def test_json_is_one_line_of_ascii(lines: Callable[[], str]) -> None:
     assert entry["timestamp"].endswith("Z")
 
 
+def test_a_person_need_not_see_what_is_empty(lines: Callable[[], str]) -> None:
+    log = structlog.get_logger(job="a.json", vm="")
+    logs.set_up("info", "console")
+    log.info("claimed")
+    assert ("a.json" in (text := lines()), "vm" in text) == (True, False)
+    logs.set_up("info", "json")
+    log.info("claimed")
+    assert json.loads(lines())["vm"] == ""
+
+
 def test_an_exception_is_in_the_line(lines: Callable[[], str]) -> None:
     logs.set_up("debug", "json")
     try:
