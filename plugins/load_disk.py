@@ -15,7 +15,7 @@ from hypersdkd.spec.hooks import hookimpl
 from hypersdkd.spec.ports import StepContext
 from hypersdkd.spec.types import Loader
 
-SOURCE_TYPES: Final = frozenset({"vmdk", "vhd", "raw", "qcow2", "vdi"})
+SOURCE_TYPES: Final = frozenset({"vmdk", "vhd", "vhdx", "raw", "qcow2", "vdi"})
 
 #: Seconds for reading an image's tables: a fully allocated disk of 62 TiB takes 20.
 _JUDGE_SECONDS: Final = 300.0

@@ -84,7 +84,6 @@ NOT_YET = {
     "sources/ami.yaml": "source-type-unknown",
     "sources/ova.yaml": "source-type-unknown",
     "sources/ovf.yaml": "source-type-unknown",
-    "sources/vhdx.yaml": "source-type-unknown",
 }
 
 #: What is asked for and left out, with a warning at its place.

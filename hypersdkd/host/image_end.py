@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from hypersdkd.host import image_vhd, image_vmdk, image_vmdk_esx
+from hypersdkd.host import image_vhd, image_vhdx, image_vmdk, image_vmdk_esx
 from hypersdkd.host.image_file import ImageFile, opened
 from hypersdkd.host.image_header import detect, judge
 from hypersdkd.model.problem import ProblemError
@@ -58,4 +58,6 @@ def _missing_end(image: ImageFile, suffix: str) -> str:
         judge(image, suffix)
     elif found.format == "vhd" or (suffix in _VHD_SUFFIXES and found.format == "raw"):
         image_vhd.read(image)
+    elif found.format == "vhdx":
+        image_vhdx.read(image)
     return ""

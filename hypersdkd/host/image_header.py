@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from hypersdkd.host import image_qcow2, image_vdi, image_vhd, image_vmdk
+from hypersdkd.host import image_qcow2, image_vdi, image_vhd, image_vhdx, image_vmdk
 from hypersdkd.host.image_file import SECTOR, ImageFacts, ImageFile, check_virtual_size
 from hypersdkd.host.image_vmdk_esx import COWD_MAGIC, SESPARSE_MAGIC
 from hypersdkd.host.vmdk_descriptor import looks_like_descriptor
@@ -25,7 +25,7 @@ _MAGICS: Final = (
     (SESPARSE_MAGIC, "vmdk", "seSparse"),
     (image_qcow2.MAGIC + b"\0\0\0\x01", "qcow", "v1"),
     (image_qcow2.MAGIC, "qcow2", ""),
-    (b"vhdxfile", "vhdx", ""),
+    (image_vhdx.MAGIC, "vhdx", ""),
     (image_vhd.MAGIC, "vhd", "dynamic"),
     (b"QED\0", "qed", ""),
     (b"WithoutFreeSpace", "parallels", ""),
@@ -46,6 +46,7 @@ _MAGICS: Final = (
 _READERS: Final[Mapping[str, Callable[[ImageFile], ImageFacts]]] = {
     "vmdk": image_vmdk.judge,
     "vhd": image_vhd.judge,
+    "vhdx": image_vhdx.judge,
     "qcow2": image_qcow2.judge,
     "vdi": image_vdi.judge,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from hypersdkd.host import second_opinion, vmdk_disk
+from hypersdkd.host import hyperv_disk, second_opinion, vmdk_disk
 from hypersdkd.host.image_file import ImageFacts, ImageFile
 from hypersdkd.host.image_header import judge
 from hypersdkd.host.open_source import OpenSource
@@ -14,9 +14,8 @@ from hypersdkd.model.disk import FileNode, ImageNode
 #: qemu's drivers that are not called as the format is.
 _DRIVERS: Final[Mapping[str, str]] = {"vhd": "vpc"}
 
-#: What a driver is told. Left to itself, qemu takes a VHD's size by its geometry, which cuts off what does not fill a
-#: cylinder; Hyper-V, Azure and VirtualBox go by the size that is written there.
-_OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {"vhd": {"force_size_calc": "current_size"}}
+#: What a driver is told.
+_OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {"vhd": hyperv_disk.VHD_OPTIONS}
 
 #: Formats of which the second judge knows more than the magic.
 _JUDGED_TWICE: Final = frozenset({"vmdk", "qcow2", "vdi"})
@@ -29,6 +28,8 @@ def read_disk(source: OpenSource, claimed: str, *, trusted: bool = False) -> tup
     """
     if claimed == "vmdk":
         return vmdk_disk.read_disk(source)
+    if claimed in {"vhd", "vhdx"}:
+        return hyperv_disk.read_disk(source, claimed)
     facts = judge_alone(source.images[0], claimed, trusted=trusted)
     return facts, alone(facts, FileNode(0))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hypersdkd.host.image_source import judged
 from hypersdkd.host.qemu_img import Source, plain_path, pseudo_name
-from hypersdkd.model.disk import FileNode, ImageNode, SourceDisk, TextNode, Zeros
+from hypersdkd.model.disk import Content, FileNode, ImageNode, SourceDisk, TextNode, Zeros
 
 
 @contextmanager
@@ -57,15 +57,17 @@ class _Names(ABC):
     def new(self, content: bytes, size: int) -> str:
         """The name of a new file of ours."""
 
-    def zeros(self, size: int) -> str:
-        """The name in a text of a new file of ours that holds nothing."""
-        return self.new(b"", size)
+    def new_in_text(self, content: bytes, size: int) -> str:
+        """Its name in a text of ours."""
+        return self.new(content, size)
 
     def image(self, node: ImageNode) -> dict[str, object]:
         backing = None if node.backing is None else self.image(node.backing)
         return {"driver": node.driver, "backing": backing, **node.options, "file": self._file(node.file)}
 
-    def _file(self, node: FileNode | TextNode) -> dict[str, object]:
+    def _file(self, node: FileNode | TextNode | ImageNode) -> dict[str, object]:
+        if isinstance(node, ImageNode):
+            return self.image(node)
         if isinstance(node, TextNode):
             text = "".join(map(self._part, node.parts)).encode()
             return {"driver": "file", "filename": self.new(text, len(text))}
@@ -75,9 +77,11 @@ class _Names(ABC):
         window: dict[str, object] = {"driver": "raw", "offset": node.offset, "file": whole}
         return window if node.size is None else {**window, "size": node.size}
 
-    def _part(self, part: str | int | Zeros) -> str:
+    def _part(self, part: str | int | Zeros | Content) -> str:
         if isinstance(part, Zeros):
-            return self.zeros(part.size)
+            return self.new_in_text(b"", part.size)
+        if isinstance(part, Content):
+            return self.new_in_text(part.data, len(part.data))
         return part if isinstance(part, str) else self.in_text(part)
 
 
@@ -124,5 +128,5 @@ class _Paths(_Names):
         os.truncate(path, size)
         return str(path)
 
-    def zeros(self, size: int) -> str:
-        return Path(self.new(b"", size)).name
+    def new_in_text(self, content: bytes, size: int) -> str:
+        return Path(self.new(content, size)).name

@@ -53,24 +53,32 @@ class Zeros:
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """A file of ours that holds these bytes, such as tables for qemu to read."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class TextNode:
     """A small file of ours that names others: pieces of text, and between them files of the disk by their index.
 
     It stands in for a text of the source's own that names files, such as a VMDK's descriptor: qemu never reads that.
     """
 
-    parts: tuple[str | int | Zeros, ...]
+    parts: tuple[str | int | Zeros | Content, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ImageNode:
     """An image as qemu is to open it: by that driver, from there, over that backing image or none.
 
-    ``options`` are the driver's own. Nothing is left for qemu to find out.
+    ``file`` may be an image itself, in whose content this one lies. ``options`` are the driver's own. Nothing is left
+    for qemu to find out.
     """
 
     driver: str
-    file: FileNode | TextNode
+    file: FileNode | TextNode | ImageNode
     backing: ImageNode | None = None
     options: Mapping[str, str | int | bool] = field(default_factory=dict)
 

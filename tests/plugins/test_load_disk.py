@@ -29,7 +29,7 @@ def loaded(tmp_path: Path, source: Path | str, source_type: str, **wishes: objec
 
 def test_the_loader_is_declared() -> None:
     (loader,) = load_disk.hypersdkd_loaders()
-    assert loader.source_types == {"vmdk", "raw", "qcow2", "vdi", "vhd"}
+    assert loader.source_types == {"vmdk", "raw", "qcow2", "vdi", "vhd", "vhdx"}
 
 
 @pytest.mark.parametrize(
