@@ -1,7 +1,8 @@
-"""Confine a child to the few files it needs: Landlock, a part of Linux since 5.13 that needs no privilege.
+"""Confine a child, or this process, to the few files it needs: Landlock, in Linux since 5.13, needs no privilege.
 
 An image is parsed by a program that can be told by the image to open other files. We judge images first, but
-whatever slips through the judgement still reaches nothing but what is named here.
+whatever slips through the judgement still reaches nothing but what is named here. Rules stack: a confined process
+confines its children further, and nothing gives back what was given up.
 Constants and structures: linux/landlock.h; numbers of system calls: asm-generic/unistd.h.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import stat
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,26 +38,55 @@ _EXECUTE: Final = 1 << 0
 _WRITE: Final = 1 << 1
 _READ: Final = 1 << 2
 _READ_DIRECTORY: Final = 1 << 3
+_MAKE_DEVICE: Final = 1 << 6 | 1 << 11
 _TRUNCATE: Final = 1 << 14
+_DRIVE: Final = 1 << 15
+_OF_FILES: Final = _EXECUTE | _WRITE | _READ | _TRUNCATE | _DRIVE
 #: Rights over files that each version knows: of the first 13; then also to move, truncate, and drive devices.
 _FILE_RIGHTS: Final = (0, 0x1FFF, 0x3FFF, 0x7FFF, 0x7FFF, 0xFFFF)
 _TCP_FROM: Final = 4
 _TCP: Final = 0b11
+#: The first version that keeps signals and abstract sockets from those who are not confined by the same rules.
+SCOPES_FROM: Final = 6
+_SCOPES: Final = 0b11
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """The open files that a child may read, and those that it may also write."""
+    """What can be reached. Each place is an open file, or a path; a directory stands for all that is below it.
 
-    read: tuple[int, ...] = ()
-    write: tuple[int, ...] = ()
+    ``read`` can be read, ``write`` also written, ``run`` read, listed and executed. In ``own`` anything can be made,
+    changed and removed, but for devices, and nothing executed. A path that is not there is left out.
+    """
+
+    read: tuple[int | str, ...] = ()
+    write: tuple[int | str, ...] = ()
+    run: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
 
 def version() -> int:
     """Which Landlock the kernel has; 0 for none, or one that is switched off."""
     return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(_ASK_VERSION))))
+
+
+def confine_self(confinement: Confinement) -> None:
+    """Confine this thread, and all that it starts from now on, for good. Raises ``OSError``.
+
+    Call it while there are no other threads: they are not confined. Where :func:`version` is 0 nothing happens.
+    """
+    abi = version()
+    if not abi:
+        return
+    ruleset = _ruleset(abi, confinement)
+    try:
+        if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "no_new_privs is refused")
+        _call(_RESTRICT_SELF, ruleset, ctypes.c_uint(0))
+    finally:
+        os.close(ruleset)
 
 
 def obstacle(program: str) -> Problem | None:
@@ -99,36 +130,40 @@ def confining(program: str, confinement: Confinement | None) -> Iterator[Callabl
 def _ruleset(abi: int, confinement: Confinement) -> int:
     """The descriptor of the rules."""
     known = _FILE_RIGHTS[min(abi, len(_FILE_RIGHTS) - 1)]
-    attribute = struct.pack("=QQ", known, _TCP) if abi >= _TCP_FROM else struct.pack("=Q", known)
+    parts = (known, *((_TCP,) if abi >= _TCP_FROM else ()), *((_SCOPES,) if abi >= SCOPES_FROM else ()))
+    attribute = struct.pack(f"={len(parts)}Q", *parts)
     ruleset = _call(_CREATE_RULESET, attribute, ctypes.c_size_t(len(attribute)), ctypes.c_uint(0))
     try:
-        for path in _SYSTEM:
-            _allow_path(ruleset, path, _READ | _EXECUTE | _READ_DIRECTORY)
-        for path in _FACTS:
-            _allow_path(ruleset, path, _READ | _READ_DIRECTORY)
-        _allow_path(ruleset, "/dev/null", _READ | _WRITE)  # qemu tries its locks on it
+        _allow(ruleset, (*_SYSTEM, *confinement.run), _READ | _EXECUTE | _READ_DIRECTORY)
+        _allow(ruleset, _FACTS, _READ | _READ_DIRECTORY)
         _allow(ruleset, confinement.read, _READ)
-        _allow(ruleset, confinement.write, (_READ | _WRITE | _TRUNCATE) & known)
+        # qemu tries its locks on /dev/null
+        _allow(ruleset, ("/dev/null", *confinement.write), (_READ | _WRITE | _TRUNCATE | _DRIVE) & known)
+        _allow(ruleset, confinement.own, known & ~(_EXECUTE | _MAKE_DEVICE | _DRIVE))
     except BaseException:
         os.close(ruleset)
         raise
     return ruleset
 
 
-def _allow_path(ruleset: int, path: str, rights: int) -> None:
-    try:
-        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        _allow(ruleset, [fd], rights if Path(path).is_dir() else rights & ~_READ_DIRECTORY)
-    finally:
-        os.close(fd)
+def _allow(ruleset: int, places: Sequence[int | str], rights: int) -> None:
+    for place in places:
+        if isinstance(place, int):
+            _add(ruleset, place, rights)
+            continue
+        try:
+            fd = os.open(place, os.O_PATH | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue  # nothing is there, or nothing for us
+        try:
+            _add(ruleset, fd, rights)
+        finally:
+            os.close(fd)
 
 
-def _allow(ruleset: int, fds: Sequence[int], rights: int) -> None:
-    for fd in fds:
-        _call(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, fd), ctypes.c_uint(0))
+def _add(ruleset: int, fd: int, rights: int) -> None:
+    suitable = rights if stat.S_ISDIR(os.fstat(fd).st_mode) else rights & _OF_FILES
+    _call(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", suitable, fd), ctypes.c_uint(0))
 
 
 def _call(number: int, *arguments: object) -> int:
