@@ -16,6 +16,7 @@ from hypersdkd.host.files import is_locked
 from hypersdkd.host.inotify import FILE_GROWTH, Inotify
 from hypersdkd.host.sessions import boot_id, read_stamp
 from hypersdkd.model.event import Event, EventType
+from hypersdkd.model.guest import Guest
 from hypersdkd.model.problem import Problem, ProblemError
 from hypersdkd.model.report import GuestFold
 from hypersdkd.spec.ports import WorkerHandle
@@ -37,14 +38,14 @@ class Attendant:
     def __init__(
         self,
         run: GuestRun,
-        outputs: list[Path],
+        guest: Guest,
         executor: Executor,
         inotify: Inotify,
         max_attempts: int,
         on_event: Callable[[Event], None],
     ) -> None:
         self._run = run
-        self._outputs = outputs
+        self._guest = guest
         self._executor = executor
         self._inotify = inotify
         self._max_attempts = max_attempts
@@ -182,7 +183,7 @@ class Attendant:
         return True
 
     def _settle_cancelled(self) -> None:
-        placements = recorded(self.fold.publishing)
+        placements = recorded(self.fold.publishing, self._guest)
         if placements and all(place.is_at(place.final) for place in placements):
             self._append(EventType.FINISHED, {})  # it was faster than the cancel
             return
@@ -190,8 +191,8 @@ class Attendant:
         self._append(EventType.CANCELLED, {"problem": Problem("cancelled", "the job was cancelled").as_dict()})
 
     def _clean(self) -> None:
-        withdraw(recorded(self.fold.publishing))
-        for left in remove_temporaries(self._run.directory, self._outputs):
+        withdraw(recorded(self.fold.publishing, self._guest))
+        for left in remove_temporaries(self._run.directory, [Path(output) for output in self._guest.outputs]):
             self._log.warning(left.message, code=left.code)
 
 

@@ -239,7 +239,7 @@ class JobWork:
         self._shop.outputs_in_use.update(dict.fromkeys(outputs, self.claim.id))
         return Attendant(
             guest_run(directory, self.claim.id, order.guest.name),
-            outputs,
+            order.guest,
             self._shop.executor,
             self._shop.inotify,
             self._shop.max_attempts,

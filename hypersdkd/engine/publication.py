@@ -13,6 +13,7 @@ from pathlib import Path
 from hypersdkd.host.files import rename_new
 from hypersdkd.host.output_directory import OutputDirectory
 from hypersdkd.model.disk import OutputDisk
+from hypersdkd.model.guest import Guest
 from hypersdkd.model.problem import ProblemError, fail
 
 
@@ -63,6 +64,10 @@ class Placement:
         except ProblemError:
             return False
 
+    def is_there(self) -> bool:
+        """Whether the file has the final or still the temporary name."""
+        return self.is_at(self.final) or self.is_at(self.temporary)
+
     def is_in(self, directory: OutputDirectory, path: Path) -> bool:
         """The same where the directory is open."""
         return directory.identity(path.name) == (self.device, self.inode)
@@ -70,19 +75,28 @@ class Placement:
 
 def published(publishing: Mapping[str, object] | None) -> Sequence[Path]:
     """The final names that a ``publishing`` event tells of."""
-    outputs = publishing.get("outputs") if publishing else None
-    return [Placement.from_dict(output).final for output in outputs] if isinstance(outputs, list) else ()
+    return [place.final for place in _placements(publishing)]
 
 
-def recorded(publishing: Mapping[str, object] | None) -> Sequence[Placement]:
-    """The placements of a ``publishing`` event, when every file of them is still there; else none."""
-    outputs = publishing.get("outputs") if publishing else None
-    if not isinstance(outputs, list):
-        return ()
-    placements = [Placement.from_dict(output) for output in outputs]
-    if all(place.is_at(place.final) or place.is_at(place.temporary) for place in placements):
+def recorded(publishing: Mapping[str, object] | None, guest: Guest) -> Sequence[Placement]:
+    """The placements of a ``publishing`` event, when every file of them is still there; else none.
+
+    Nor if one is not where the guest's outputs are: a worker that was taken over may write into its journal what it
+    likes, and is not to have files renamed or removed elsewhere.
+    """
+    placements = _placements(publishing)
+    where = {(Path(guest.output_root), Path(output).parent) for output in guest.outputs}
+    if all((place.root, place.final.parent) in where and place.is_there() for place in placements):
         return placements
     return ()
+
+
+def _placements(publishing: Mapping[str, object] | None) -> Sequence[Placement]:
+    outputs = publishing.get("outputs") if publishing else None
+    try:
+        return [Placement.from_dict(output) for output in outputs] if isinstance(outputs, list) else ()
+    except (KeyError, TypeError, ValueError):  # no line of ours
+        return ()
 
 
 def publish(placements: Sequence[Placement]) -> None:

@@ -31,9 +31,8 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
     inotify = Inotify(lambda: None)
 
     def made(executor: FakeExecutor, on_event: Callable[[Event], None] = lambda _event: None) -> Attendant:
-        outputs = [Path(path) for path in order.guest.outputs]
         run = guest_run(directory, "web01.json", "web01")
-        return Attendant(run, outputs, executor.as_executor(), inotify, 2, on_event)
+        return Attendant(run, order.guest, executor.as_executor(), inotify, 2, on_event)
 
     yield made
     inotify.close()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hypersdkd.engine.publication import Placement, publish, recorded, withdraw
 from hypersdkd.model.disk import OutputDisk
+from hypersdkd.model.guest import Guest
 from tests.problems import raises_problem
 
 
@@ -23,6 +25,11 @@ def placements(tmp_path: Path) -> Sequence[Placement]:
     return made
 
 
+def where(directory: Path) -> Guest:
+    """A guest whose outputs lie in ``directory``."""
+    return Guest("web01", (), outputs=(str(directory / "web01.raw"),), output_root=str(directory))
+
+
 def event(placements: Sequence[Placement]) -> dict[str, object]:
     return {"outputs": [place.as_dict() for place in placements]}
 
@@ -31,7 +38,7 @@ def event(placements: Sequence[Placement]) -> dict[str, object]:
 def test_a_crash_between_the_renames_is_made_good(placements: Sequence[Placement], tmp_path: Path, done: int) -> None:
     for place in placements[:done]:
         place.temporary.rename(place.final)
-    again = recorded(event(placements))
+    again = recorded(event(placements), where(tmp_path))
     assert list(again) == list(placements)
     publish(again)
     publish(again)
@@ -39,16 +46,28 @@ def test_a_crash_between_the_renames_is_made_good(placements: Sequence[Placement
     assert len(os.listdir(tmp_path)) == 3
 
 
-def test_what_is_not_all_there_is_not_recorded(placements: Sequence[Placement]) -> None:
+def test_what_is_not_all_there_is_not_recorded(placements: Sequence[Placement], tmp_path: Path) -> None:
     placements[0].temporary.rename(placements[0].final)
-    assert list(recorded(event(placements[2:]))) == [placements[2]]
+    assert list(recorded(event(placements[2:]), where(tmp_path))) == [placements[2]]
     missing = Placement(placements[1].temporary, placements[1].final, placements[1].device, -1, placements[1].root)
-    assert list(recorded(event([placements[0], missing]))) == []
+    assert list(recorded(event([placements[0], missing]), where(tmp_path))) == []
 
 
-@pytest.mark.parametrize("publishing", [None, {}, {"outputs": "x"}, {"outputs": []}])
+@pytest.mark.parametrize(
+    "publishing", [None, {}, {"outputs": "x"}, {"outputs": []}, {"outputs": [{}, 7]}, {"outputs": [{"root": 1}]}]
+)
 def test_nothing_is_recorded_of_nothing(publishing: dict[str, object] | None) -> None:
-    assert list(recorded(publishing)) == []
+    assert list(recorded(publishing, where(Path("/")))) == []
+
+
+def test_files_elsewhere_are_not_recorded_whatever_the_journal_says(
+    placements: Sequence[Placement], tmp_path: Path
+) -> None:
+    """Who took a worker over writes into its journal what he likes; the daemon acts by it when the guest is ended."""
+    guest = where(tmp_path)
+    assert recorded(event(placements), guest)
+    for elsewhere in (replace(guest, output_root="/"), replace(guest, outputs=(str(tmp_path / "web" / "disk"),))):
+        assert recorded(event(placements), elsewhere) == ()
 
 
 def test_a_name_that_is_taken_withdraws_all_and_keeps_the_other_file(
@@ -80,7 +99,7 @@ def test_a_name_that_was_given_by_a_link_loses_its_temporary_one(
     placements: Sequence[Placement], tmp_path: Path
 ) -> None:
     os.link(placements[0].temporary, placements[0].final)
-    publish(recorded(event(placements)))
+    publish(recorded(event(placements), where(tmp_path)))
     assert sorted(os.listdir(tmp_path)) == ["disk0", "disk1", "disk2"]
 
 
@@ -112,7 +131,8 @@ def swapped(tmp_path: Path) -> tuple[Placement, Path]:
 
 def test_a_directory_that_became_a_link_is_not_published_into(swapped: tuple[Placement, Path]) -> None:
     place, elsewhere = swapped
-    assert recorded(event([place])) == ()
+    guest = Guest("web01", (), outputs=(str(place.final),), output_root=str(place.root))
+    assert recorded(event([place]), guest) == ()
     with raises_problem("output-outside"):
         publish([place])
     assert os.listdir(elsewhere) == [".part"]
