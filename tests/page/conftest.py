@@ -19,7 +19,7 @@ from tests.system.jobs import manifest
 @pytest.fixture(scope="package")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
     process = DaemonProcess(tmp_path_factory.mktemp("page"))
-    Gate(process.root / "page-gate", process.plugins)
+    Gate(process.plugins).install()
     with process:
         yield process
 
@@ -27,7 +27,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
 @pytest.fixture
 def gate(daemon: DaemonProcess) -> Iterator[Gate]:
     """Shut for this test: guests whose name begins with ``gated`` wait in CONVERT."""
-    gate = Gate.of(daemon.root / "page-gate")
+    gate = Gate(daemon.plugins)
     gate.shut()
     yield gate
     gate.open()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from hypersdkd.engine.journal import JOURNAL, read_journal
 from tests.system.daemon_process import until
 
 #: Guests whose name begins with ``gated`` stop; the gate is a FIFO, so nothing has to be asked again and again.
@@ -21,7 +22,6 @@ GATES = pathlib.Path({gates!r})
 def wait(context):
     if context.guest.name.startswith("gated"):
         context.progress(42 << 20, 100 << 20)
-        (GATES / (context.guest.name + ".reached")).touch()
         (GATES / "gate").read_bytes()
 
 
@@ -32,24 +32,18 @@ def hypersdkd_steps():
 
 
 class Gate:
-    """A gate in ``directory``; made before the daemon starts, it puts its plugin among the daemon's.
+    """A gate among a daemon's drop-in plugins, where workers may read; made before the daemon starts."""
 
-    ``seen_as`` is where a daemon in another mount namespace has that directory.
-    """
+    def __init__(self, plugins: Path) -> None:
+        self._directory = plugins / "gate"
 
-    def __init__(self, directory: Path, plugins: Path, seen_as: str = "") -> None:
-        directory.mkdir()
-        plugin = plugins / "page_gate.py"
-        plugin.write_text(_PLUGIN.format(gates=seen_as or str(directory)))
+    def install(self, seen_as: str = "") -> Gate:
+        """Put the plugin in place; ``seen_as`` is where a daemon in another mount namespace has the directory."""
+        self._directory.mkdir()
+        plugin = self._directory.parent / "page_gate.py"
+        plugin.write_text(_PLUGIN.format(gates=f"{seen_as or self._directory.parent}/gate"))
         plugin.chmod(0o644)
-        self._directory = directory
-
-    @classmethod
-    def of(cls, directory: Path) -> Gate:
-        """The gate that was put into a running daemon."""
-        gate = cls.__new__(cls)
-        gate._directory = directory
-        return gate
+        return self
 
     def shut(self) -> None:
         """Stop guests that come from now on."""
@@ -66,6 +60,16 @@ class Gate:
             gate.touch()  # who comes now reads an empty file
             os.close(fd)  # the end of the file for all that read it
 
-    def until_reached(self, guest: str) -> None:
-        """Wait until that guest stands at the gate."""
-        until((self._directory / f"{guest}.reached").exists, self._directory)
+
+def at_the_gate(base: Path) -> set[str]:
+    """Guests of a queue that have come to the gate, by what they told last."""
+    found = set()
+    for journal in base.glob(f".hypersdkd/jobs/*/*/{JOURNAL}"):
+        last = read_journal(journal.parent)[-1:]
+        found.update(event.vm for event in last if event.data.get("percent") == 42)
+    return found
+
+
+def until_gated(base: Path, *guests: str) -> None:
+    """Wait until these guests of a queue stand at the gate."""
+    until(lambda: set(guests) <= at_the_gate(base), base)

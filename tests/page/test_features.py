@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from hypersdkd.model.guest import OUTPUT_FORMATS, SOURCE_TYPES
+from tests.page.gate import until_gated
 from tests.page.test_page import manifest_on, named, number, refresh
 
 pytestmark = pytest.mark.system
@@ -20,7 +21,7 @@ def test_the_numbers_follow_the_queue(page: Page, daemon, gate, source) -> None:
     daemon.drop("gated-numbers.json", named("gated-numbers", source))
     expect(number(page, "Pending")).to_have_text(str(before["queue_depth"] + 1))
     daemon.api.resume()
-    gate.until_reached("gated-numbers")
+    until_gated(daemon.base, "gated-numbers")
     expect(number(page, "Processing")).to_have_text("1")
     expect(number(page, "Pending")).to_have_text(str(before["queue_depth"]))
     gate.open()

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.page.browser import PATIENCE
+from tests.page.gate import until_gated
 from tests.system.daemon_process import until
 from tests.system.jobs import batch, pipeline
 
@@ -83,7 +84,7 @@ def test_first_sight(page, address, daemon):
 
 def test_an_active_job_its_address_cancel_retry_and_the_result(page, daemon, gate, source):
     daemon.drop("gated-web.json", named("gated-web", source))
-    gate.until_reached("gated-web")
+    until_gated(daemon.base, "gated-web")
     active = row(page, "gated-web.json")  # by itself: the daemon tells
     bar = active.get_by_role("progressbar")
     expect(bar).to_have_js_property("value", 49)
@@ -150,8 +151,7 @@ def test_a_failed_job_says_why_and_what_to_do_and_is_retried(page, daemon, sourc
 
 def test_a_batch_shows_each_guest(page, daemon, gate, source):
     daemon.drop("both.json", batch(**{"gated-a": pipeline(source), "gated-b": pipeline(source)}))
-    gate.until_reached("gated-a")
-    gate.until_reached("gated-b")
+    until_gated(daemon.base, "gated-a", "gated-b")
     refresh(page)
     expect(row(page, "both.json")).to_contain_text("0 of 2 guests")
     row(page, "both.json").get_by_role("link").click()
@@ -360,7 +360,7 @@ def test_a_submission_whose_answer_was_lost_makes_one_job(page, daemon, gate, so
     expect(page.locator("#problems")).to_contain_text("The daemon does not answer.")
     page.get_by_role("button", name="Submit").click()
     expect(page.locator("#submitted")).to_contain_text("Submitted as gated-once")
-    gate.until_reached("gated-once")
+    until_gated(daemon.base, "gated-once")
     jobs = daemon.api.jobs("all")["jobs"]
     assert len([job for job in jobs if job["id"].startswith("gated-once")]) == 1
     gate.open()

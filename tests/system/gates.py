@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.system.daemon_process import until
+from inotify_simple import INotify, flags
+
+from tests.system.daemon_process import PATIENCE
 
 _SCRIPT = """#!/bin/sh
 gate="{gates}/$1"
 if [ -p "$gate" ]; then
-    echo $$ > "$gate.$$.reached"
     read -r _ < "$gate"
 fi
 exec {real} "$@"
@@ -25,12 +27,11 @@ class Gates:
 
     def __init__(self, root: Path) -> None:
         self.tools = root / "tools"
-        self._gates = root / "gates"
-        self.tools.mkdir()
-        self._gates.mkdir()
-        program = self.tools / "qemu-img"
-        program.write_text(_SCRIPT.format(gates=self._gates, real=shutil.which("qemu-img")))
-        program.chmod(0o755)
+        self._gates = self.tools / "gates"  # a worker may read here, and write nowhere that a test could look at
+        self._gates.mkdir(parents=True)
+        self._program = self.tools / "qemu-img"
+        self._program.write_text(_SCRIPT.format(gates=self._gates, real=shutil.which("qemu-img")))
+        self._program.chmod(0o755)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -38,8 +39,15 @@ class Gates:
         return {"PATH": f"{self.tools}:{os.environ['PATH']}"}
 
     def waiting(self, command: str) -> list[int]:
-        """Processes that have come to the gate."""
-        return [int(path.read_text() or 0) for path in self._gates.glob(f"{command}.*.reached")]
+        """Processes that have come to the gate and not been let through."""
+        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if self._waits(pid, command)]
+
+    def _waits(self, pid: int, command: str) -> bool:
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+        return words[1:3] == [os.fsencode(self._program), command.encode()]
 
     def shut_now(self) -> list[str]:
         """Commands whose gates are shut."""
@@ -47,16 +55,18 @@ class Gates:
 
     def until_waiting(self, command: str, count: int = 1) -> list[int]:
         """Wait until ``count`` of them are there; their IDs."""
-        until(lambda: len(self.waiting(command)) >= count, self._gates)
+        deadline = time.monotonic() + PATIENCE
+        with INotify() as opened:
+            opened.add_watch(self._program, flags.OPEN)  # the shell does so, just before it comes to the gate
+            while len(self.waiting(command)) < count:
+                assert time.monotonic() < deadline, f"none came to the gate within {PATIENCE:g} s"
+                opened.read(timeout=500)
         return self.waiting(command)
 
     @contextmanager
     def shut(self, command: str) -> Iterator[None]:
         """Shut a gate; it opens at the end of the block for all that wait there."""
-        gate = self._gates / command
-        for mark in self._gates.glob(f"{command}.*.reached"):
-            mark.unlink()
-        os.mkfifo(gate)
+        os.mkfifo(self._gates / command)
         try:
             yield
         finally:

@@ -24,7 +24,7 @@ from hypersdkd.spec.hooks import hookimpl
 from hypersdkd.spec.types import Step
 
 def hold(context):
-    open({held!r}, "w").close()
+    (context.work / "held").touch()
     while not os.path.exists({release!r}):
         time.sleep(0.01)
 
@@ -98,10 +98,10 @@ class Scene:
 
     def __init__(self, root: Path) -> None:
         self.daemon = DaemonProcess(root, workers=1)
-        self.held, self.release = root / "held", root / "release"
+        self.release = root / "release"
         (root / "disk.raw").write_bytes(os.urandom(1 << 16) + bytes(1 << 18))
         plugin = self.daemon.plugins / "hold.py"
-        plugin.write_text(HOLD.format(held=str(self.held), release=str(self.release)))
+        plugin.write_text(HOLD.format(release=str(self.release)))
         plugin.chmod(0o644)
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["hypersdkd.daemon"])
@@ -114,12 +114,11 @@ class Scene:
     def run(self, point: int) -> bool:
         """True when the kill came before the job had ended."""
         name, output = f"point-{point}.json", f"point-{point}.raw"
-        for mark in (self.held, self.release):
-            mark.unlink(missing_ok=True)
+        self.release.unlink(missing_ok=True)
         dying = self._context.Process(target=_armed_daemon, args=(str(self.daemon.root / "config.yaml"), "", point))
         dying.start()
         self.daemon.drop_when_ready(name, _manifest(self.daemon.root, output))
-        until(lambda: self.held.exists() or not dying.is_alive(), self.daemon.root)
+        until(lambda: self._held(name) or not dying.is_alive(), self.daemon.root)
         killed_early = not dying.is_alive()
         if not killed_early:
             self.release.touch()
@@ -136,6 +135,9 @@ class Scene:
                 self.daemon.stop()
         _check(self.daemon, name, output)
         return not survived
+
+    def _held(self, name: str) -> bool:
+        return any((self.daemon.base / ".hypersdkd/jobs" / name).glob("*/work/held"))
 
     def _recorded(self, name: str) -> bool:
         claim = json.loads((self.daemon.base / ".hypersdkd/jobs" / name / "claim.json").read_text() or "{}")

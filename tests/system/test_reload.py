@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.images import MIB, raw_disk
-from tests.page.gate import Gate
+from tests.page.gate import Gate, at_the_gate
 from tests.system.daemon_process import DaemonProcess, until
 from tests.system.jobs import batch, outcome, pipeline, run
 
@@ -26,12 +26,12 @@ def hypersdkd_subscribers():
 def test_guests_that_run_go_on_and_those_to_come_are_under_the_new_settings(tmp_path: Path) -> None:
     daemon = DaemonProcess(tmp_path, workers=2)
     source, heard = raw_disk(tmp_path / "disk.raw", 4 * MIB), tmp_path / "heard"
-    gate = Gate(tmp_path / "gate", daemon.plugins)
+    gate = Gate(daemon.plugins).install()
     gate.shut()
     with daemon:
         guests = {f"gated{number}": pipeline(source) for number in range(3)}
         daemon.drop("gated.json", batch(**guests))
-        until(lambda: len(list((tmp_path / "gate").glob("*.reached"))) == 2, tmp_path)
+        until(lambda: len(at_the_gate(daemon.base)) == 2, daemon.base)
         daemon.reload("workflow: [")
         assert daemon.api.status()["config"]["problems"][0]["code"] == "config-invalid"
         (daemon.plugins / "hears.py").write_text(_HEARS.format(heard=str(heard)))
