@@ -1,4 +1,6 @@
-"""``python -m hypersdkd.worker GUEST_DIR``: one guest, one process.
+"""``python -P -m hypersdkd.worker GUEST_DIR``: one guest, one process, which confines itself to that guest's files.
+
+Without ``-P`` Python would look for modules in the guest's directory first.
 
 Exit status: 0 finished, 1 failed (the journal says how), 75 another worker holds the guest.
 """
@@ -14,6 +16,7 @@ from typing import Final
 
 from hypersdkd.engine.guest_files import LOCK, MARKER, STAMP, WorkOrder
 from hypersdkd.engine.journal import JournalWriter, read_journal
+from hypersdkd.engine.narrowing import narrow
 from hypersdkd.engine.pipeline import Pipeline
 from hypersdkd.engine.plugins import Plugins
 from hypersdkd.host.files import try_lock
@@ -46,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     order = WorkOrder.read(directory)
     plugins = Plugins.load([Path(path) for path in order.plugin_directories], only=frozenset(order.plugins))
     with JournalWriter(directory, order.guest.name) as journal:
-        finished = Pipeline(directory, order, plugins, journal).run()
+        finished = Pipeline(directory, order, plugins, journal, lambda: narrow(directory, order)).run()
     return 0 if finished else 1
 
 

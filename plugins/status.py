@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hypersdkd.host.self_confinement import shortcoming
 from hypersdkd.spec.hooks import hookimpl
 from hypersdkd.spec.ports import StatusView
 
@@ -34,5 +35,6 @@ def hypersdkd_status(view: StatusView) -> Mapping[str, object]:
         "eta_seconds": view.eta_seconds,
         "last_error": view.last_error,
         "config": dict(view.config),
+        "workers_unconfined": shortcoming(),
         "plugins": list(view.plugins),
     }

@@ -21,7 +21,7 @@ from tests.images import make
 
 
 def run_worker(*arguments: Path | str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    command = [*before, sys.executable, "-m", "hypersdkd.worker", *map(str, arguments)]
+    command = [*before, sys.executable, "-P", "-m", "hypersdkd.worker", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 

@@ -31,9 +31,10 @@ MARKER: Final = "HYPERSDKD_GUEST"
 class WorkOrder:
     """All that a worker needs to know: ``guest.json``.
 
-    ``source_roots`` are resolved directories that sources must lie below; ``plugins``
-    are the names of those to load, which may lie in ``plugin_directories``. ``nonce`` is in the temporary names
-    of the outputs: who can write beside them does not know where to put something in the way.
+    ``source_roots`` are resolved directories that sources must lie below; ``queue`` are those directories of the
+    queue in which others' files lie, and ``companions`` the names of those there that are this job's; ``plugins`` are
+    the names of those to load, which may lie in ``plugin_directories``. ``nonce`` is in the temporary names of the
+    outputs: who can write beside them does not know where to put something in the way.
     """
 
     job_id: str
@@ -41,6 +42,8 @@ class WorkOrder:
     source_roots: tuple[str, ...]
     plugin_directories: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
+    queue: tuple[str, ...] = ()
+    companions: tuple[str, ...] = ()
     nonce: str = field(default_factory=lambda: os.urandom(8).hex())
 
     def write(self, directory: Path) -> None:
@@ -51,6 +54,8 @@ class WorkOrder:
             "source_roots": self.source_roots,
             "plugin_directories": self.plugin_directories,
             "plugins": self.plugins,
+            "queue": self.queue,
+            "companions": self.companions,
             "nonce": self.nonce,
         }
         write_replacing(directory / ORDER, json.dumps(order, indent=1).encode("ascii"))
@@ -65,6 +70,8 @@ class WorkOrder:
             source_roots=tuple(order["source_roots"]),
             plugin_directories=tuple(order["plugin_directories"]),
             plugins=tuple(order["plugins"]),
+            queue=tuple(order.get("queue", ())),
+            companions=tuple(order.get("companions", ())),
             nonce=str(order["nonce"]),
         )
 
@@ -75,7 +82,7 @@ def guest_run(directory: Path, job_id: str, vm: str) -> GuestRun:
         job_id=job_id,
         vm=vm,
         directory=directory,
-        command=(sys.executable, "-m", "hypersdkd.worker", str(directory)),
+        command=(sys.executable, "-P", "-m", "hypersdkd.worker", str(directory)),
         marker=f"{MARKER}={directory}",
         log=directory / LOG,
         lock=directory / LOCK,
@@ -105,8 +112,17 @@ def remove_temporaries(directory: Path, finals: Sequence[Path]) -> Sequence[Prob
     return [left for parent in sorted({final.parent for final in finals}) for left in _clear(parent, order)]
 
 
+def fresh_work(directory: Path) -> None:
+    """Give an attempt at a guest its empty directory. Raises ``OSError``."""
+    remove_tree(directory / WORK)
+    (directory / WORK).mkdir(mode=0o700)
+
+
 def remove_work(directory: Path) -> None:
-    """Remove what the attempts at a guest worked with. What cannot be removed now is left to ``retention``."""
+    """Remove what the attempts at a guest worked with. What cannot be removed now is left to ``retention``.
+
+    A worker that has narrowed itself can only empty the directory.
+    """
     with contextlib.suppress(OSError):
         remove_tree(directory / WORK)
 

@@ -54,7 +54,8 @@ def _write_order(shop: Workshop, claim: Claim, number: int, planned: PlannedGues
     directory.mkdir(mode=0o750, exist_ok=True)
     plugins = shop.worker_plugins
     roots = tuple(str(root) for root in shop.places.source_roots)
-    order = WorkOrder(claim.id, planned.guest, roots, plugins.directories, plugins.names)
+    queue = tuple(map(str, shop.places.queue))
+    order = WorkOrder(claim.id, planned.guest, roots, plugins.directories, plugins.names, queue)
     with JournalWriter(directory, planned.guest.name) as journal:
         journal.append(EventType.CLAIMED, "", {"job": claim.id})
         if planned.problem is not None:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-from hypersdkd.engine.guest_files import WORK, WorkOrder, remove_temporaries, remove_work
+from hypersdkd.engine.guest_files import WorkOrder, fresh_work, remove_temporaries, remove_work
 from hypersdkd.engine.journal import JournalWriter, read_journal
 from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.publication import Placement, publish, recorded
 from hypersdkd.engine.step_context import GuestContext
-from hypersdkd.host.files import remove_tree
 from hypersdkd.host.output_directory import opened_output
 from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.event import EventType
-from hypersdkd.model.guest import DiskSource, Guest
+from hypersdkd.model.guest import DiskSource, asks_for
 from hypersdkd.model.problem import Problem, ProblemError, fail
 from hypersdkd.model.report import fold
 from hypersdkd.model.stage import Stage
@@ -24,26 +23,39 @@ from hypersdkd.spec.types import Loader
 
 
 class Pipeline:
-    """One attempt at one guest. ``directory`` is the guest's, under its lock."""
+    """One attempt at one guest. ``directory`` is the guest's, under its lock.
 
-    def __init__(self, directory: Path, order: WorkOrder, plugins: Plugins, journal: JournalWriter) -> None:
+    ``narrow`` is called before anything of a stranger's is looked at; it confines the process, or says what it cannot.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        order: WorkOrder,
+        plugins: Plugins,
+        journal: JournalWriter,
+        narrow: Callable[[], Problem | None] = lambda: None,
+    ) -> None:
         self._directory = directory
         self._order = order
         self._plugins = plugins
         self._journal = journal
+        self._narrow = narrow
         self._context = GuestContext(directory, order, journal)
         self._stage = Stage.LOAD
 
     def run(self) -> bool:
         """Convert the guest; true when it is finished, false when it failed. Never raises but for ``OSError``
         of the journal itself."""
-        earlier = recorded(fold(read_journal(self._directory)).publishing)
+        earlier = recorded(fold(read_journal(self._directory)).publishing, self._order.guest)
         try:
+            fresh_work(self._directory)
+            unconfined = self._narrow()
             if earlier:
                 self._journal.append(EventType.RECOVERED, "", {"reason": "published"})
                 publish(earlier)
             else:
-                self._attempt()
+                self._attempt(unconfined)
         except ProblemError as error:
             self._give_up(error.problem)
             return False
@@ -66,12 +78,12 @@ class Pipeline:
         for left in remove_temporaries(self._directory, [Path(path) for path in self._order.guest.outputs]):
             self._context.warn(left)
 
-    def _attempt(self) -> None:
+    def _attempt(self, unconfined: Problem | None) -> None:
         self._journal.append(EventType.STARTED)
         self._require_steps()
         self._clear_outputs()
-        remove_tree(self._directory / WORK)
-        (self._directory / WORK).mkdir(mode=0o700)
+        if unconfined is not None:
+            self._context.warn(unconfined)
         for warning in self._order.guest.warnings:
             self._context.warn(Problem.from_dict(warning))
         for stage in Stage:
@@ -90,7 +102,8 @@ class Pipeline:
         steps = [(plugin, step) for plugin, step in self._plugins.steps if step.stage is stage]
         if stage in {Stage.INSPECT, Stage.FIX} and not steps:
             self._context.skip_stage(stage.value, "no plugin")
-            if _asked_for(self._order.guest, stage):
+            guest = self._order.guest
+            if asks_for(guest.inspect if stage is Stage.INSPECT else guest.fix):
                 self._context.warn(_not_done(stage))
             return
         self._context.begin_stage(stage.value)
@@ -142,15 +155,6 @@ def _facts(output: OutputDisk, root: Path) -> dict[str, object]:
         "bytes": found.st_size,
         "allocated_bytes": found.st_blocks * 512,
     }
-
-
-def _asked_for(guest: Guest, stage: Stage) -> bool:
-    wish = guest.inspect if stage is Stage.INSPECT else guest.fix
-    return wish is not None and _any_enabled(wish)
-
-
-def _any_enabled(wish: Mapping[str, object]) -> bool:
-    return wish.get("enabled") is True or any(_any_enabled(part) for part in wish.values() if isinstance(part, Mapping))
 
 
 def _not_done(stage: Stage) -> Problem:

@@ -112,13 +112,18 @@ def open_source(path: str, roots: Sequence[Path]) -> tuple[Path, int]:
     Links are followed as long as they stay below ``roots``, which must be resolved, and lead into no queue's own
     directory. Raises ``source-missing -outside -not-regular -unreadable -busy -changed``.
     """
-    shown = Path(path).name or path
-    resolved = _resolve(path, shown)
+    resolved = resolve_source(path, roots)
+    return resolved, _open_at(resolved, Path(path).name or path)
+
+
+def resolve_source(path: str, roots: Sequence[Path]) -> Path:
+    """What :func:`open_source` opens. Raises ``source-missing -outside -not-regular -unreadable``."""
+    resolved = _resolve(path, Path(path).name or path)
     if not any(resolved.is_relative_to(root) for root in roots):
         raise _outside(resolved, roots)
     if PRIVATE in resolved.parts:
         raise fail("source-outside", f"{resolved} is a queue's own", remedy="Name a disk image.")
-    return resolved, _open_at(resolved, shown)
+    return resolved
 
 
 def open_sibling(beside: Path, name: str) -> tuple[Path, int]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from hypersdkd.host.files import open_regular
+from hypersdkd.host.files import open_regular, sync_directory
 from hypersdkd.host.image_file import ImageFile
 from hypersdkd.model.disk import OutputDisk
 from hypersdkd.model.problem import ProblemError, fail
@@ -22,7 +22,8 @@ from hypersdkd.model.problem import ProblemError, fail
 #: Directories between a root and an output at most: a manifest shall not fill a disk with them.
 MAX_LEVELS: Final = 16
 
-_OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: Nothing is read on the way, so that a process that may not read what is above its output gets there too.
+_OPEN: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class OutputDirectory:
@@ -111,7 +112,7 @@ def _enter(name: str, parent: int, *, make: bool) -> int:
     if make:
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, 0o755, dir_fd=parent)
-            os.fsync(parent)
+            sync_directory(Path(f"/proc/self/fd/{parent}"))
     return os.open(name, _OPEN, dir_fd=parent)
 
 

@@ -118,6 +118,9 @@ _STATUS: Final[Mapping[str, Schema]] = {
             "needs_restart": _list(_text()),
         }
     ),
+    "workers_unconfined": _text(
+        "What a hostile image could make a worker do, as the kernel cannot confine it; or empty"
+    ),
     "plugins": _list(_ref("Plugin")),
 }
 

@@ -25,7 +25,9 @@ def test_an_order_is_read_back(tmp_path: Path) -> None:
         fix={"fstab": {"enabled": True}},
         warnings=({"code": "x"},),
     )
-    order = WorkOrder("job\n.json", guest, ("/srv",), ("/plugins",), ("load_disk",))
+    order = WorkOrder(
+        "job\n.json", guest, ("/srv",), ("/plugins",), ("load_disk",), ("/queue/processing",), ("web01-flat.vmdk",)
+    )
     order.write(tmp_path)
     assert WorkOrder.read(tmp_path) == order
 
@@ -39,7 +41,7 @@ def test_a_broken_order_is_an_error(tmp_path: Path, content: str) -> None:
 
 def test_a_run_names_all_that_an_executor_needs(tmp_path: Path) -> None:
     run = guest_run(tmp_path, "a.json", "web01")
-    assert run.command == (sys.executable, "-m", "hypersdkd.worker", str(tmp_path))
+    assert run.command == (sys.executable, "-P", "-m", "hypersdkd.worker", str(tmp_path))
     assert run.marker == f"{MARKER}={tmp_path}"
     assert {run.log.parent, run.lock.parent, run.stamp.parent} == {tmp_path}
 

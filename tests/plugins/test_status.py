@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypersdkd_plugins.status import hypersdkd_status
 
+from hypersdkd.host.self_confinement import shortcoming
 from hypersdkd.spec.ports import StatusView
 
 
@@ -41,4 +42,5 @@ def test_the_eight_fields_and_ours() -> None:
         "uptime_seconds": 9,
     }.items() <= status.items()
     assert (status["waiting"], status["paused"], status["disk"]) == (6, True, {"free_bytes": 10})
+    assert status["workers_unconfined"] == shortcoming()
     assert len({key.casefold() for key in status}) == len(status)

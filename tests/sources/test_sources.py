@@ -41,7 +41,7 @@ def convert(tmp_path: Path, source_type: str, path: Path, plugins: tuple[str, ..
         output_name=name,
     )
     WorkOrder("web01.json", guest, (str(path.parent),), (), plugins).write(directory)
-    command = [sys.executable, "-m", "hypersdkd.worker", str(directory)]
+    command = [sys.executable, "-P", "-m", "hypersdkd.worker", str(directory)]
     subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     return directory
 

@@ -1,0 +1,129 @@
+"""What a worker gives up before it looks at a source. It keeps its guest's files and what its tools need.
+
+Its own directory it may only read, but for ``work/``: who could rewrite the order or the log there would have the next
+worker, or the daemon, act for him.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from hypersdkd.engine.guest_files import WORK, WorkOrder
+from hypersdkd.host.image_source import resolve_source
+from hypersdkd.host.landlock import Confinement
+from hypersdkd.host.output_directory import OutputDirectory
+from hypersdkd.host.self_confinement import confine_self, shortcoming
+from hypersdkd.model.guest import DiskSource, asks_for
+from hypersdkd.model.problem import Problem, ProblemError
+
+#: What programs and libguestfs read besides ``/usr``. Of ``/etc`` single names: a token file may lie there, and the
+#: worker may be root's.
+_SYSTEM: Final = (
+    "/sbin",
+    "/proc",
+    "/sys",
+    "/boot",  # the appliance's kernel and modules, and, of what it is built, the package database
+    "/lib/modules",
+    "/var/lib/dpkg",
+    "/var/lib/rpm",
+    "/etc/dpkg",
+    "/etc/group",
+    "/etc/libguestfs-tools.conf",
+    "/etc/localtime",
+    "/etc/lvm",
+    "/etc/magic",
+    "/etc/mke2fs.conf",
+    "/etc/modprobe.d",
+    "/etc/nsswitch.conf",
+    "/etc/os-release",
+    "/etc/passwd",
+    "/etc/ssl/openssl.cnf",
+    "/etc/udev",
+)
+
+#: Devices that hold nothing.
+_DEVICES: Final = ("/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/kvm", "/dev/ptmx")
+
+#: Source types that are one file always.
+_ALONE: Final = frozenset({"raw", "vdi", "ova", "ami"})
+
+#: What the files of one disk have behind its name.
+_PART: Final = re.compile(r"-(?:flat|delta|sesparse|[sf]\d{3}|\d{6}|disk-?\d+)$", re.IGNORECASE)
+
+
+def narrow(directory: Path, order: WorkOrder) -> Problem | None:
+    """Confine this process to the guest of ``directory``, for good; a warning where this kernel cannot do all of it.
+
+    Sockets it keeps only where INSPECT or FIX is asked for, for the appliance, and local ones only.
+
+    Makes the outputs' directories, for what is above them will be out of reach. Raises ``OSError``.
+    """
+    work = directory / WORK
+    for variable in ("TMPDIR", "XDG_RUNTIME_DIR", "LIBGUESTFS_CACHEDIR"):
+        os.environ[variable] = str(work)
+    with ExitStack() as stack:
+        outputs = [str(place.here) for place in _output_places(order, stack)]
+        confine_self(
+            Confinement(
+                read=(str(directory), *_sources(order)),
+                write=_DEVICES,
+                run=(*_SYSTEM, *os.get_exec_path(), *_python(), *order.plugin_directories),
+                own=(str(work), *outputs),
+            ),
+            local_sockets=asks_for(order.guest.inspect) or asks_for(order.guest.fix),
+        )
+    missing = shortcoming()
+    return Problem("worker-unconfined", f"a hostile image could make the worker {missing}") if missing else None
+
+
+def _output_places(order: WorkOrder, stack: ExitStack) -> Iterator[OutputDirectory]:
+    guest = order.guest
+    for parent in sorted({Path(path).parent for path in (*guest.outputs, guest.output_name) if path}):
+        with contextlib.suppress(ProblemError):  # CONVERT meets it again and tells of it
+            yield stack.enter_context(OutputDirectory.open(parent, Path(guest.output_root), make=True))
+
+
+def _python() -> Iterator[str]:
+    """Where modules lie that are imported later."""
+    yield from (sys.prefix, sys.base_prefix)
+    yield from (path for path in sys.path if path)
+    for name, module in tuple(sys.modules.items()):
+        if "." not in name:
+            yield from map(str, getattr(module, "__path__", ()))
+
+
+def _sources(order: WorkOrder) -> Iterator[str]:
+    roots = [Path(root) for root in order.source_roots]
+    for disk in order.guest.disks:
+        with contextlib.suppress(ProblemError):  # LOAD meets it again and tells of it
+            yield from _files_of(disk, resolve_source(disk.source_path, roots), order)
+
+
+def _files_of(disk: DiskSource, path: Path, order: WorkOrder) -> Iterator[str]:
+    """The source and what lies beside it; in the queue's own directories, where others' files lie, of those only
+    its companions and what is called like it."""
+    yield str(path)
+    if disk.source_type in _ALONE:
+        return
+    if not any(path.is_relative_to(directory) for directory in order.queue):
+        yield str(path.parent)
+        return
+    yield from (str(path.parent / name) for name in order.companions)
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+        name = _disk_name(path.name)
+        yield from (entry.path for entry in entries if _disk_name(entry.name) == name)
+
+
+def _disk_name(name: str) -> str:
+    """What the files of one disk have in common: ``web01`` of ``web01.vmdk`` and ``web01-000002-s001.vmdk``."""
+    stem = Path(name).stem
+    while (shorter := _PART.sub("", stem)) != stem:
+        stem = shorter
+    return stem
