@@ -20,6 +20,10 @@ from hypersdkd.spec.types import GuestRun
 LOCK: Final = "lock"
 LOG: Final = "worker.log"
 WORK: Final = "work"
+
+#: Files that a guest leaves to be looked at: screenshots, logs. They are kept as long as its journal.
+ARTIFACTS: Final = "artifacts"
+
 ORDER: Final = "guest.json"
 STAMP: Final = "worker.json"
 

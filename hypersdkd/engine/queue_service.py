@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import hypersdkd
+from hypersdkd.engine.artifacts import artifacts_of, content_of
 from hypersdkd.engine.broadcast import Listener
 from hypersdkd.engine.claims import ClaimState
 from hypersdkd.engine.history import events_page, last_lines
@@ -22,8 +23,18 @@ from hypersdkd.engine.queries import ended_summary, foreign_summary, pending_sum
 from hypersdkd.engine.queue_parts import QueueParts
 from hypersdkd.model.job import JobState, JobSummary
 from hypersdkd.model.moment import today
-from hypersdkd.model.problem import fail
-from hypersdkd.model.replies import EventPage, JobDetail, JobPage, JobQuery, QueueInspection, Receipt, Validation
+from hypersdkd.model.problem import ProblemError, fail
+from hypersdkd.model.replies import (
+    Artifact,
+    ArtifactContent,
+    EventPage,
+    JobDetail,
+    JobPage,
+    JobQuery,
+    QueueInspection,
+    Receipt,
+    Validation,
+)
 from hypersdkd.spec.ports import StatusView
 
 
@@ -135,6 +146,24 @@ class QueueService:
         if not record:
             raise fail("not-found", f"there is no record beside {job_id}")
         return record
+
+    async def artifacts(self, job_id: str) -> Sequence[Artifact]:
+        """What the guests of a job read and left."""
+        guests = await self._guests_of(job_id)
+        try:
+            record = await self.report(job_id)
+        except ProblemError as error:
+            if error.problem.code not in {"job-state", "not-found"}:
+                raise
+            return ()
+        return await self._parts.queries.read(lambda: artifacts_of(record, guests))
+
+    async def artifact(self, job_id: str, number: int) -> ArtifactContent:
+        """One of them, if it is to be sent."""
+        found = await self.artifacts(job_id)
+        if not 0 <= number < len(found):
+            raise fail("artifact-unknown", f"{job_id} has no artifact {number}")
+        return await self._parts.queries.read(lambda: content_of(found[number]))
 
     # -- manifests --------------------------------------------------------------------------------
 

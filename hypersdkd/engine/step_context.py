@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from hypersdkd.engine.guest_files import WORK, WorkOrder, temporary_output
+from hypersdkd.engine.guest_files import ARTIFACTS, WORK, WorkOrder, temporary_output
 from hypersdkd.engine.journal import JournalWriter
 from hypersdkd.engine.names import NAME_MAX
+from hypersdkd.host.files import write_replacing
 from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.event import VOLATILE_EVENTS, EventType
 from hypersdkd.model.guest import Guest, output_names
@@ -107,6 +108,15 @@ class GuestContext:
         self._emit(EventType.WARNING, **problem.as_dict())
         self.log(f"warning: {problem.message}")
 
+    def attach(self, kind: str, name: str, content: bytes) -> None:
+        """A file for whoever looks at the job."""
+        if name in {"", ".", ".."} or "/" in name or "\0" in name:
+            raise fail("name-invalid", f"{one_line(name)!r} is no file's name")
+        directory = self._directory / ARTIFACTS
+        directory.mkdir(exist_ok=True)
+        write_replacing(directory / name, content)
+        self.artifact(kind, directory / name, bytes=len(content))
+
     def tool(self, name: str, version: str) -> None:
         """A program that took part."""
         self._emit(EventType.FINDING, key=f"tool.{name}", value=version, tool=name, version=version)
@@ -161,7 +171,7 @@ class GuestContext:
         self._guest = replace(self._guest, outputs=names)
 
     def artifact(self, kind: str, path: Path, **facts: object) -> None:
-        """A file that the guest read or left; ``kind`` is ``input`` or ``output``."""
+        """A file that the guest read or left; ``kind`` is ``input``, ``output`` or a step's own word."""
         self._emit(EventType.ARTIFACT, kind=kind, path=str(path), **facts)
 
     def _emit(self, type_: EventType, **data: object) -> None:

@@ -251,6 +251,14 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     ),
     "cancelled": CodeMeaning("The job was cancelled.", "Retry the job if it should run after all.", 409),
     **GUEST_CODES,
+    "artifact-unknown": CodeMeaning(
+        "The job has no artifact of this number.", "List them: `GET /api/workflow/jobs/ID/artifacts`.", 404
+    ),
+    "artifact-unavailable": CodeMeaning(
+        "The artifact is not sent: a disk, too large, or not kept any more.",
+        "Take it from its path on the daemon's host.",
+        404,
+    ),
     # queue and daemon
     "queue-locked": CodeMeaning(
         "Another daemon already works this queue.", "Stop it, or give this one another base_dir.", 409

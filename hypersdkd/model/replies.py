@@ -88,6 +88,41 @@ class EventPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that a guest read or left; ``number`` counts from 0 in its job, ``size`` is in bytes.
+
+    ``media_type`` is what it is sent as, empty where it is not: a disk is taken from its ``path``.
+    """
+
+    number: int
+    vm: str
+    kind: str
+    path: str
+    size: int | None = None
+    media_type: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """The JSON shape."""
+        return {
+            "number": self.number,
+            "vm": self.vm,
+            "kind": self.kind,
+            "path": self.path,
+            "bytes": self.size,
+            "media_type": self.media_type or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactContent:
+    """An artifact that is sent: its file's name, its media type and its bytes."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class JobDetail:
     """One job whole: its row, where its file is now, its attempts, and its error if it ended in one."""
 

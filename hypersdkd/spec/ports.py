@@ -54,6 +54,10 @@ class StepContext(Protocol):
     def warn(self, problem: Problem) -> None:
         """Something that the operator should know and that does not fail the guest."""
 
+    def attach(self, kind: str, name: str, content: bytes) -> None:
+        """Leave a file for whoever looks at the job: a screenshot, a console's log; 16 MiB at most. It is an artifact
+        of ``kind``, kept as long as the guest's journal, and sent by the API. A file of that ``name`` is replaced."""
+
     def tool(self, name: str, version: str) -> None:
         """A program that took part, for the report's ``tools``."""
 

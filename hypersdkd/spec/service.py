@@ -7,7 +7,17 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from hypersdkd.model.change import Change
-from hypersdkd.model.replies import EventPage, JobDetail, JobPage, JobQuery, QueueInspection, Receipt, Validation
+from hypersdkd.model.replies import (
+    Artifact,
+    ArtifactContent,
+    EventPage,
+    JobDetail,
+    JobPage,
+    JobQuery,
+    QueueInspection,
+    Receipt,
+    Validation,
+)
 from hypersdkd.spec.types import Endpoint, Request, Response
 
 
@@ -49,6 +59,12 @@ class Workflow(Protocol):
 
     async def report(self, job_id: str) -> Mapping[str, object]:
         """The report (or error sidecar) of an ended job, or the fold so far of a running one."""
+
+    async def artifacts(self, job_id: str) -> Sequence[Artifact]:
+        """What the guests of a job read and left; none where it has no record yet or any more."""
+
+    async def artifact(self, job_id: str, number: int) -> ArtifactContent:
+        """One of them, if it is to be sent. Raises ``artifact-unknown`` and ``artifact-unavailable``."""
 
     async def validate(self, text: bytes, syntax: str = "") -> Validation:
         """Judge a manifest by every plugin's rules; a daemon in disk mode judges job configs as well."""

@@ -39,6 +39,7 @@ class Parameter:
 #: What may stand in braces in a path.
 PATH_PARAMETERS: Final[Mapping[str, Parameter]] = {
     "id": Parameter("id", "path", "The job's ID, percent-encoded", {"type": "string", "minLength": 1}),
+    "n": Parameter("n", "path", "The artifact's number", {"type": "integer", "minimum": 0}),
 }
 
 

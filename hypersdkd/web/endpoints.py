@@ -91,6 +91,7 @@ _STATE: Final = ("job-unknown", "job-state")
 _STORED: Final = ("queue-observed", "queue-unusable")
 _CHANGE: Final = (*_STATE, *_STORED)
 _TEXT_TOO: Final = ("application/json", "text/plain")
+_ARTIFACTS: Final = ("image/png", "application/xml", "application/json", "text/plain", "application/octet-stream")
 _JOB: Final = "/api/workflow/jobs/{id}"
 _MANIFESTS: Final = "/api/workflow/manifest"
 
@@ -133,6 +134,16 @@ ENDPOINTS: Final = (
         media_types=_TEXT_TOO,
     ),
     Endpoint("GET", f"{_JOB}/report", "A job's report", jobs.job_report, "Report", errors=(*_STATE, "not-found")),
+    Endpoint("GET", f"{_JOB}/artifacts", "What a job read and left", jobs.job_artifacts, "Artifacts", errors=_UNKNOWN),
+    Endpoint(
+        "GET",
+        f"{_JOB}/artifacts/{{n}}",
+        "One artifact itself",
+        jobs.job_artifact,
+        "Binary",
+        errors=(*_UNKNOWN, "artifact-unknown", "artifact-unavailable"),
+        media_types=_ARTIFACTS,
+    ),
     Endpoint("POST", f"{_JOB}/cancel", "End a job", jobs.cancel_job, "JobAccepted", 202, errors=_CHANGE),
     Endpoint(
         "POST",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -11,7 +12,7 @@ from hypersdkd.model.replies import JobQuery
 from hypersdkd.spec.service import Workflow
 from hypersdkd.web.conditional import has_it, not_modified, tagged
 from hypersdkd.web.errors import json_reply, large_reply
-from hypersdkd.web.request import PAGE_LIMIT, events_query, job_id, job_query, log_lines
+from hypersdkd.web.request import PAGE_LIMIT, artifact_number, events_query, job_id, job_query, log_lines
 
 
 async def jobs(workflow: Workflow, request: web.Request) -> web.Response:
@@ -51,6 +52,22 @@ async def job_report(workflow: Workflow, request: web.Request) -> web.Response:
     """The report of a job, or of what is done so far."""
     report = await workflow.report(job_id(request))
     return await large_reply(request, lambda: report)
+
+
+async def job_artifacts(workflow: Workflow, request: web.Request) -> web.Response:
+    """What the guests of a job read and left."""
+    found = await workflow.artifacts(job_id(request))
+    return await large_reply(request, lambda: {"artifacts": [artifact.as_dict() for artifact in found]})
+
+
+async def job_artifact(workflow: Workflow, request: web.Request) -> web.Response:
+    """One of them, as the file that it is; to be saved, not run, by whatever shows it."""
+    found = await workflow.artifact(job_id(request), artifact_number(request))
+    reply = web.Response(body=found.content, content_type=found.media_type)
+    if found.media_type.startswith("text/"):
+        reply.charset = "utf-8"
+    reply.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(found.name)}"  # RFC 8187
+    return reply
 
 
 async def cancel_job(workflow: Workflow, request: web.Request) -> web.Response:

@@ -49,6 +49,9 @@ STATUS_WORDS: Final[Mapping[str, frozenset[JobState]]] = {
 #: What a request for a manifest may say.
 _REQUEST_TYPES: Final[Mapping[str, type]] = {"source_path": str, "output_format": str, "compress": bool}
 
+#: Digits of an artifact's number: a job has 10,000 guests of 256 disks at most.
+_NUMBER_DIGITS: Final = 9
+
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -111,6 +114,14 @@ def events_query(request: web.Request) -> tuple[int, str]:
 def log_lines(request: web.Request) -> int:
     """How many lines of a log are wanted: ``?lines=N``."""
     return _number(request, "lines", default=LOG_LINES, highest=LOG_LIMIT)
+
+
+def artifact_number(request: web.Request) -> int:
+    """The artifact that the path names. ``artifact-unknown`` for what no number of one can be."""
+    text = request.match_info["n"]
+    if not (text.isascii() and text.isdigit() and len(text) <= _NUMBER_DIGITS):
+        raise fail("artifact-unknown", "There is no such artifact.")
+    return int(text)
 
 
 def idempotency_key(request: web.Request) -> str:

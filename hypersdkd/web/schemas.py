@@ -197,6 +197,18 @@ _SCHEMAS: Final[Mapping[str, Schema]] = {
         "properties": {"id": _text(), "job_id": _text(), "status": _text()},
         "required": ["status"],
     },
+    "Artifacts": _object({"artifacts": _list(_ref("Artifact"))}),
+    "Artifact": _object(
+        {
+            "number": _whole("Counted from 0"),
+            "vm": _text(),
+            "kind": _text("docs/events.md lists them"),
+            "path": _text("On the daemon's host"),
+            "bytes": _maybe(_whole()),
+            "media_type": _maybe(_text()),
+        }
+    ),
+    "Binary": {"type": "string", "format": "binary"},
     "JobAccepted": _object({"success": _BOOLEAN, "job_id": _text()}),
     "Validation": _object(
         {

@@ -12,6 +12,7 @@ from hypersdkd.engine.step_context import GuestContext
 from hypersdkd.model.event import Event, EventType
 from hypersdkd.model.problem import Problem
 from tests.engine.guests import folded, make_guest
+from tests.problems import raises_problem
 
 
 class Clock:
@@ -35,6 +36,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def events(directory: Path, type_: EventType) -> list[Event]:
     return [event for event in read_journal(directory) if event.type is type_]
+
+
+def test_a_file_is_attached(tmp_path: Path) -> None:
+    directory, order = make_guest(tmp_path)
+    with JournalWriter(directory, "web01") as journal:
+        context = GuestContext(directory, order, journal)
+        for content in (b"first", b"a later attempt's"):
+            context.attach("screenshot", "boot.png", content)
+        for name in ("", "..", "a/b", "../guest.json", "a\0"):
+            with raises_problem("name-invalid"):
+                context.attach("screenshot", name, b"")
+    assert (directory / "artifacts/boot.png").read_bytes() == b"a later attempt's"
+    told = events(directory, EventType.ARTIFACT)[-1].data
+    assert told == {"kind": "screenshot", "path": f"{directory}/artifacts/boot.png", "bytes": 17}
 
 
 def test_progress_comes_four_times_a_second_at_most_and_its_end_once(tmp_path: Path, clock: Clock) -> None:

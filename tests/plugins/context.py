@@ -26,6 +26,7 @@ class MemoryContext:
     findings: list[tuple[str, object]] = field(default_factory=list)
     checks: list[tuple[str, bool, str]] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    attached: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
 
@@ -47,6 +48,9 @@ class MemoryContext:
 
     def warn(self, problem: Problem) -> None:
         self.warnings.append(problem)
+
+    def attach(self, kind: str, name: str, content: bytes) -> None:
+        self.attached[name] = (kind, content)
 
     def tool(self, name: str, version: str) -> None:
         self.tools[name] = version

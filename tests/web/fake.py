@@ -10,6 +10,8 @@ from hypersdkd.model.job import GuestProgress, JobState, JobSummary
 from hypersdkd.model.manifest_draft import ManifestDraft
 from hypersdkd.model.problem import Problem, fail
 from hypersdkd.model.replies import (
+    Artifact,
+    ArtifactContent,
     EventPage,
     JobDetail,
     JobPage,
@@ -92,6 +94,16 @@ class FakeWorkflow:
     async def report(self, job_id: str) -> Mapping[str, object]:
         self._called("report", job_id)
         return {"id": self._row(job_id).id, "status": "completed"}
+
+    async def artifacts(self, job_id: str) -> Sequence[Artifact]:
+        self._called("artifacts", job_id)
+        return [Artifact(0, "web01", "input", "/srv/a.vmdk", 7), Artifact(1, self._row(job_id).id, "log", "/q/b.log")]
+
+    async def artifact(self, job_id: str, number: int) -> ArtifactContent:
+        self._called("artifact", job_id, number)
+        if number > 0:
+            raise fail("artifact-unknown", f"{job_id} has no artifact {number}")
+        return ArtifactContent(f"ünï of {self._row(job_id).id}.log", "text/plain", "ü\n".encode())
 
     async def validate(self, text: bytes, syntax: str = "") -> Validation:
         self._called("validate", text, syntax)

@@ -24,7 +24,7 @@ async def test_addresses_are_those_bound(url, unix, tmp_path):
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}")
 async def test_wrong_methods(url, workflow, endpoint):
     allowed = {each.method for each in ENDPOINTS if each.path == endpoint.path}
-    path = endpoint.path.replace("{id}", "web01.json")
+    path = endpoint.path.replace("{id}", "web01.json").replace("{n}", "0")
     for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"} - allowed:
         reply = await ask(url, method, path)
         assert (reply.status, reply.headers["Allow"]) == (405, ", ".join(sorted(allowed))), method

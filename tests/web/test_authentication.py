@@ -84,6 +84,7 @@ async def test_each_endpoint_by_each_role(guarded, workflow, endpoint):
     open_to_all = endpoint.path in {"/healthz", "/readyz"}
     changes = endpoint.method == "POST" and not endpoint.path.endswith("/validate")
     path = endpoint.path.replace("{id}", "bad.json" if endpoint.path.endswith("retry") else "web01.json")
+    path = path.replace("{n}", "0")
     workflow.broadcast.close()  # so that the stream of events ends
     for token, expected in (
         (None, endpoint.status if open_to_all else 401),

@@ -50,7 +50,7 @@ def test_each_section_has_an_example_call_of_its_address(title):
     method, path = title.split()
     call = re.search(r"```sh\n(curl .*)\n```", SECTIONS[title])
     assert call, title
-    address = re.escape("http://localhost:8080" + path).replace(r"\{id\}", r"[^/ ]+")
+    address = re.escape("http://localhost:8080" + path).replace(r"\{id\}", r"[^/ ]+").replace(r"\{n\}", r"\d+")
     assert re.search(rf"{address}(\?[^ ]*)?'?$", call[1])
     assert (method == "POST") == ("-X POST" in call[1] or "--data-binary" in call[1])
 

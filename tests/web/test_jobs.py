@@ -44,8 +44,22 @@ async def test_the_log_in_both_forms(url):
     assert (text.headers["Content-Type"], text.body) == ("text/plain; charset=utf-8", b"line 3\nline 4\n")
 
 
+async def test_artifacts_are_listed_and_sent_as_files(url):
+    listed = (await ask(url, "GET", f"{JOBS}/web01.json/artifacts")).json["artifacts"]
+    first = {"number": 0, "vm": "web01", "kind": "input", "path": "/srv/a.vmdk", "bytes": 7, "media_type": None}
+    assert (listed[0], len(listed)) == (first, 2)
+    sent = await ask(url, "GET", f"{JOBS}/web01.json/artifacts/0")
+    assert (sent.status, sent.body, sent.headers["Content-Type"]) == (200, b"\xc3\xbc\n", "text/plain; charset=utf-8")
+    assert sent.headers["Content-Disposition"] == "attachment; filename*=UTF-8''%C3%BCn%C3%AF%20of%20web01.json.log"
+    assert sent.headers["X-Content-Type-Options"] == "nosniff"
+    for number in ("1", "-1", "x", "%2e", "9" * 5000):
+        reply = await ask(url, "GET", f"{JOBS}/web01.json/artifacts/{number}")
+        assert (reply.status, reply.json["code"]) == (404, "artifact-unknown")
+
+
 async def test_an_unknown_job(url):
-    for method, end in [("GET", ""), ("GET", "/events"), ("GET", "/log"), ("GET", "/report"), ("POST", "/cancel")]:
+    gets = ["", "/events", "/log", "/report", "/artifacts", "/artifacts/0"]
+    for method, end in [*(("GET", end) for end in gets), ("POST", "/cancel")]:
         reply = await ask(url, method, f"{JOBS}/none.json{end}")
         assert (reply.status, reply.json["code"]) == (404, "job-unknown")
 
