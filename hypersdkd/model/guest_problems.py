@@ -54,6 +54,10 @@ GUEST_CODES: Final[Mapping[str, CodeMeaning]] = {
         "A file of the guest is not what it should be: a strange link, a device, or far too large.",
         "Look at the file in the guest; turn off the fix that needs it if that is how it shall be.",
     ),
+    "guest-no-virtio": CodeMeaning(
+        "A kernel of the guest has no drivers for KVM's virtio devices (a warning).",
+        "Install a kernel with virtio in the guest, or give the converted guest a SATA disk and an e1000 card.",
+    ),
     "guest-command-failed": CodeMeaning(
         "A program of the guest that FIX ran ended with an error.", "Read its output in the detail."
     ),
