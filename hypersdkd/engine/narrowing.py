@@ -19,6 +19,7 @@ from hypersdkd.engine.guest_files import WORK, WorkOrder
 from hypersdkd.host.image_source import resolve_source
 from hypersdkd.host.landlock import Confinement
 from hypersdkd.host.output_directory import OutputDirectory
+from hypersdkd.host.private_tmp import hide_tmp
 from hypersdkd.host.self_confinement import confine_self, shortcoming
 from hypersdkd.model.guest import DiskSource, asks_for
 from hypersdkd.model.problem import Problem, ProblemError
@@ -69,16 +70,13 @@ def narrow(directory: Path, order: WorkOrder) -> Problem | None:
     for variable in ("TMPDIR", "XDG_RUNTIME_DIR", "LIBGUESTFS_CACHEDIR"):
         os.environ[variable] = str(work)
     with ExitStack() as stack:
-        outputs = [str(place.here) for place in _output_places(order, stack)]
-        confine_self(
-            Confinement(
-                read=(str(directory), *_sources(order)),
-                write=_DEVICES,
-                run=(*_SYSTEM, *os.get_exec_path(), *_python(), *order.plugin_directories),
-                own=(str(work), *outputs),
-            ),
-            local_sockets=asks_for(order.guest.inspect) or asks_for(order.guest.fix),
-        )
+        own = [str(work), *(str(place.here) for place in _output_places(order, stack))]
+        read = (str(directory), *_sources(order))
+        run = (*_SYSTEM, *os.get_exec_path(), *_python(), *order.plugin_directories)
+        appliance = asks_for(order.guest.inspect) or asks_for(order.guest.fix)
+        if appliance and os.geteuid() == 0 and hide_tmp((*read, *run), own):
+            own.append("/tmp")  # noqa: S108
+        confine_self(Confinement(read, _DEVICES, run, tuple(own)), local_sockets=appliance)
     missing = shortcoming()
     return Problem("worker-unconfined", f"a hostile image could make the worker {missing}") if missing else None
 

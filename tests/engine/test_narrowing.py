@@ -175,3 +175,30 @@ def test_a_kernel_that_cannot_is_a_warning(tmp_path: Path, exports: Path, monkey
     assert problem is not None
     assert (problem.code, "send signals" in problem.message, bool(problem.remedy)) == ("worker-unconfined", True, True)
     assert os.environ["TMPDIR"] == str(directory / "work")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="that takes root")
+def test_roots_appliance_has_its_sockets_in_a_tmp_of_its_own(tmp_path: Path, exports: Path) -> None:
+    directory, order = order_for(tmp_path, exports / "other.raw", "raw")
+    order = replace(order, guest=replace(order.guest, fix={"fstab": {"enabled": True}}))
+
+    def use_tmp() -> None:
+        made = Path(tempfile.mkdtemp(dir="/tmp"))
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(made / "socket"))
+        (made / "socket").unlink()
+        made.rmdir()
+
+    found = narrowed(
+        directory,
+        order,
+        use_tmp=use_tmp,
+        source=(exports / "other.raw").read_text,
+        output=lambda: (tmp_path / "output" / ".part").write_text("x"),
+        work=lambda: (directory / "work" / "x").write_text("x"),
+        change_source=lambda: (exports / "other.raw").write_text(""),
+        change_order=lambda: (directory / "guest.json").write_text(""),
+        beside=(exports / "disk.vmdk").read_text,
+    )
+    assert {name for name, result in found.items() if result == "ok"} == {"use_tmp", "source", "output", "work"}
+    assert (exports / "other.raw").read_text() == "content"
