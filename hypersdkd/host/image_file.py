@@ -29,7 +29,8 @@ class ImageFacts:
     """What an image's own header says, once it has been judged.
 
     ``format`` is what a manifest calls it, ``variant`` the format's own word; sizes in bytes. ``warnings`` do not
-    keep the image from being read.
+    keep the image from being read. ``backing`` are the names of backing files, as they stand in the images, that were
+    opened and judged.
     """
 
     format: str
@@ -37,6 +38,7 @@ class ImageFacts:
     virtual_size: int
     file_size: int
     warnings: tuple[Problem, ...] = ()
+    backing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

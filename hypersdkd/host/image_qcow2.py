@@ -7,11 +7,12 @@ import struct
 import sys
 from array import array
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from hypersdkd.host.image_file import SECTOR, ImageFacts, ImageFile, check_table, check_virtual_size
-from hypersdkd.model.problem import Problem, fail
+from hypersdkd.model.problem import Problem, fail, one_line
 
 MAGIC: Final = b"QFI\xfb"
 
@@ -26,6 +27,7 @@ _NAME_LIMIT: Final = 1023
 _DIRTY, _CORRUPT, _DATA_FILE, _COMPRESSION, _EXTENDED_L2 = (1 << bit for bit in range(5))
 _KNOWN_FEATURES: Final = 0b11111
 _EXTENSION_DATA_FILE: Final = 0x44415441
+_EXTENSION_BACKING_FORMAT: Final = 0xE2792ACA
 _OFFSET_MASK: Final = 0x00FF_FFFF_FFFF_FE00
 _COMPRESSED: Final = 1 << 62
 _COPIED: Final = 1 << 63
@@ -43,6 +45,7 @@ class _Header:
     refcount_clusters: int
     features: int
     length: int
+    snapshots: int
 
     @property
     def cluster(self) -> int:
@@ -54,42 +57,66 @@ class _Header:
         return 16 if self.features & _EXTENDED_L2 else 8
 
 
+@dataclass(frozen=True, slots=True)
+class Qcow2:
+    """What a qcow2 says of itself. ``backing`` is what it is a difference to, as it stands there, empty if it stands
+    alone; ``backing_format`` qemu's driver for it, empty where that is not said."""
+
+    facts: ImageFacts
+    backing: str
+    backing_format: str
+
+
 def judge(image: ImageFile) -> ImageFacts:
+    """Of a disk that is one file: see :func:`read`. Raises ``image-backing`` where there is a backing file."""
+    found = read(image)
+    if found.backing:
+        raise fail("image-backing", f"{image.name} has a backing file")
+    return found.facts
+
+
+def read(image: ImageFile) -> Qcow2:
     """Read header and tables; raises the problem that keeps the image from being read safely and whole."""
     header = _read_header(image)
-    _check_extensions(image, header)
+    backing_format = _read_extensions(image, header)
+    backing = backing_file(image, header.cluster)
     _check_tables(image, header)
-    warnings: tuple[Problem, ...] = ()
+    warnings = tuple(_warnings(image, header))
+    facts = ImageFacts("qcow2", f"v{header.version}", header.virtual_size, image.size, warnings)
+    return Qcow2(facts, backing, backing_format)
+
+
+def _warnings(image: ImageFile, header: _Header) -> Iterator[Problem]:
     if header.features & _DIRTY:
         message = f"{image.name} was not closed cleanly by what wrote it"
         remedy = "Check it: `qemu-img check`; export it again if it has errors."
-        warnings = (Problem("image-unclean", message, remedy=remedy),)
-    return ImageFacts("qcow2", f"v{header.version}", header.virtual_size, image.size, warnings)
+        yield Problem("image-unclean", message, remedy=remedy)
+    if header.snapshots:
+        yield Problem("image-snapshots", f"{image.name} holds {header.snapshots} snapshots of earlier states")
 
 
-def backing_file(image: ImageFile) -> str:
+def backing_file(image: ImageFile, cluster: int = 1 << 21) -> str:
     """What the image says that it is a difference to: a file's name or path, or anything that qemu would open.
 
-    Empty if it stands alone. Raises ``image-truncated``, and ``image-invalid`` for a name longer than qemu's.
+    Empty if it stands alone. Raises ``image-truncated``, and ``image-invalid`` for a name longer than qemu's, or one
+    that is not in the first ``cluster``, that many bytes.
     """
     offset, length = _HEADER.unpack(image.read(0, _V2_LENGTH, "header"))[2:4]
     if length > _NAME_LIMIT:
         raise fail("image-invalid", f"{image.name} names a backing file by {length} bytes; {_NAME_LIMIT} are allowed")
+    if bool(offset) != bool(length) or offset + length > cluster:
+        raise fail("image-invalid", f"{image.name} names a backing file in a way that makes no sense")
     return os.fsdecode(image.read(offset, length, "backing file's name")) if offset else ""
 
 
 def _read_header(image: ImageFile) -> _Header:
     raw = image.read(0, _V2_LENGTH, "header")
-    (magic, version, backing_offset, backing_size, cluster_bits, size, crypt, l1_entries, l1_offset) = _HEADER.unpack(
-        raw
-    )[:9]
-    refcount_offset, refcount_clusters = _HEADER.unpack(raw)[9:11]
+    magic, version, _, _, *rest = _HEADER.unpack(raw)
+    cluster_bits, size, crypt, l1_entries, l1_offset, refcount_offset, refcount_clusters, snapshots, _ = rest
     if magic != MAGIC:
         raise fail("image-invalid", f"{image.name} does not begin like a qcow2 image")
     if version not in (2, 3):
         raise fail("image-unsupported", f"{image.name} is qcow version {version}; 2 and 3 are read")
-    if backing_offset or backing_size:
-        raise fail("image-backing", f"{image.name} has a backing file")
     if crypt:
         raise fail("image-encrypted", f"{image.name} is encrypted")
     if not 9 <= cluster_bits <= 21:
@@ -105,6 +132,7 @@ def _read_header(image: ImageFile) -> _Header:
         refcount_clusters,
         features,
         length,
+        snapshots,
     )
 
 
@@ -126,19 +154,25 @@ def _read_features(image: ImageFile) -> tuple[int, int]:
     return features, length
 
 
-def _check_extensions(image: ImageFile, header: _Header) -> None:
-    """Walk the header extensions, which share the first cluster; none may name a data file."""
+def _read_extensions(image: ImageFile, header: _Header) -> str:
+    """Walk the header extensions, which share the first cluster; none may name a data file. The backing's format."""
     area = image.start(header.cluster)
     offset = header.length
+    backing_format = ""
     while offset + 8 <= len(area):
         kind, length = struct.unpack_from(">II", area, offset)
         if kind == 0:
-            return
+            break
         if kind == _EXTENSION_DATA_FILE:
             raise fail("image-backing", f"{image.name} names a data file")
+        if kind == _EXTENSION_BACKING_FORMAT:
+            backing_format = one_line(
+                area[offset + 8 : offset + 8 + min(length, _NAME_LIMIT)].decode("ascii", "replace")
+            )
         offset += 8 + (length + 7) // 8 * 8
         if offset > header.cluster:
             raise fail("image-invalid", f"the header extensions of {image.name} leave its first cluster")
+    return backing_format
 
 
 def _check_tables(image: ImageFile, header: _Header) -> None:

@@ -6,6 +6,7 @@ import struct
 import sys
 from array import array
 from typing import Final
+from uuid import UUID
 
 from hypersdkd.host.image_file import SECTOR, ImageFacts, ImageFile, check_table, check_virtual_size
 from hypersdkd.model.problem import fail
@@ -18,7 +19,9 @@ MAGIC_OFFSET: Final = 0x40
 _VERSION: Final = 0x00010001
 _BLOCK: Final = 1 << 20
 _VARIANTS: Final = {1: "dynamic", 2: "static"}
-_DIFFERENCING: Final = 4
+_UNDO, _DIFFERENCING = 3, 4
+#: Ids of the parent and of the parent's state, as they stand in the header; of a disk that stands alone zeros.
+_LINKS: Final = slice(0x1A8, 0x1C8)
 _NOT_STORED: Final = 0xFFFF_FFFE  # discarded; one more is "never written"
 _SLICE: Final = 1 << 16  # entries of the map that are in memory at once
 _NO_UUID: Final = bytes(16)
@@ -35,8 +38,13 @@ def judge(image: ImageFile) -> ImageFacts:
         raise fail("image-invalid", f"{image.name} does not begin like a VDI image")
     if version != _VERSION:
         raise fail("image-unsupported", f"{image.name} is VDI version {version >> 16}.{version & 0xFFFF}; 1.1 is read")
-    if kind == _DIFFERENCING or raw[0x1A8:0x1C8] != _NO_UUID * 2:
-        raise fail("image-backing", f"{image.name} holds only the differences from another image")
+    if kind in {_UNDO, _DIFFERENCING} or raw[_LINKS] != _NO_UUID * 2:
+        parent = UUID(bytes_le=raw[_LINKS][:16])
+        raise fail(
+            "image-backing",
+            f"{image.name} holds only the differences from another image, {parent}",
+            remedy="Make a disk of it where VirtualBox knows both: `VBoxManage clonemedium disk UUID whole.vdi`.",
+        )
     if kind not in _VARIANTS:
         raise fail("image-unsupported", f"{image.name} is a VDI image of type {kind}; dynamic and static are read")
     if sector != SECTOR or block != _BLOCK or extra:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -55,6 +56,18 @@ class OpenSource:
         """
         number = self._numbers.get(name)
         return self._add(*open_sibling(self.files[0].path, name)) if number is None else self.images[number]
+
+    def open_backing(self, path: str) -> ImageFile:
+        """A file anywhere below the roots that an image names; the same one again when it is named again.
+
+        Raises what :func:`hypersdkd.host.image_source.open_source` does.
+        """
+        resolved, fd = open_source(path, self._roots)
+        for image, file in zip(self.images, self.files, strict=True):
+            if file.path == resolved:
+                os.close(fd)
+                return image
+        return self._add(resolved, fd)
 
     def open_own(self, path: Path) -> ImageFile:
         """A file of ours in the guest's own directory, made of the source."""
@@ -122,6 +135,8 @@ class OpenSource:
             with over_descriptors(alone, self.fds) as source:
                 found = qemu_img.info(source)
                 given = {f"/proc/self/fd/{fd}" for fd in source.descriptors}
+                # A backing file is told by its name in the image, which was judged, and is opened by ours.
+                given |= {name for backing in facts.backing for name in (backing, f"/proc/self/fd/{backing}")}
             if others := [name for name in found.names_others if name not in given]:
                 raise fail("image-backing", f"{first} needs other files: {', '.join(others)[:500]}")
             if found.format != node.driver:

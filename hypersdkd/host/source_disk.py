@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from hypersdkd.host import hyperv_disk, second_opinion, vmdk_disk
+from hypersdkd.host import hyperv_disk, qcow2_disk, second_opinion, vmdk_disk
 from hypersdkd.host.image_file import ImageFacts, ImageFile
 from hypersdkd.host.image_header import judge
 from hypersdkd.host.open_source import OpenSource
@@ -30,8 +30,15 @@ def read_disk(source: OpenSource, claimed: str, *, trusted: bool = False) -> tup
         return vmdk_disk.read_disk(source)
     if claimed in {"vhd", "vhdx"}:
         return hyperv_disk.read_disk(source, claimed)
+    if claimed == "qcow2":
+        return qcow2_disk.read_disk(source, lambda image, kind, index: _last(image, kind, index, trusted=trusted))
     facts = judge_alone(source.images[0], claimed, trusted=trusted)
     return facts, alone(facts, FileNode(0))
+
+
+def _last(image: ImageFile, kind: str, index: int, *, trusted: bool) -> tuple[ImageFacts, ImageNode]:
+    facts = judge_alone(image, kind, trusted=trusted)
+    return facts, alone(facts, FileNode(index))
 
 
 def judge_alone(image: ImageFile, claimed: str, *, trusted: bool = False) -> ImageFacts:

@@ -172,6 +172,10 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         "The image was not closed cleanly, or its parts disagree in a way that can be lived with (a warning).",
         "Check the converted guest; export the disk again if it does not work.",
     ),
+    "image-snapshots": CodeMeaning(
+        "The image holds snapshots of earlier states, which are not converted (a warning).",
+        "If an earlier state is wanted, make it an image of its own: `qemu-img convert -l NAME`.",
+    ),
     "image-backing": CodeMeaning(
         "The image needs another file (backing file, parent, data file, extent).",
         "Flatten the image first: `qemu-img convert`, or consolidate the snapshots before the export.",

@@ -92,8 +92,8 @@ def test_data_file(tmp_path: Path) -> None:
     [
         (0, b"QFI\xfa", "image-invalid"),
         (4, struct.pack(">I", 4), "image-unsupported"),
-        (8, struct.pack(">Q", 1), "image-backing"),
-        (16, struct.pack(">I", 7), "image-backing"),
+        (8, struct.pack(">Q", 1), "image-invalid"),
+        (16, struct.pack(">I", 7), "image-invalid"),
         (20, struct.pack(">I", 8), "image-limits"),
         (20, struct.pack(">I", 22), "image-limits"),
         (20, b"\xff\xff\xff\xff", "image-limits"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
+import uuid
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,8 @@ def test_cut(tmp_path: Path, keep: float) -> None:
         (0x40, bytes(4), "image-invalid"),
         (0x44, struct.pack("<I", 0x20001), "image-unsupported"),
         (0x4C, struct.pack("<I", 4), "image-backing"),
-        (0x4C, struct.pack("<I", 3), "image-unsupported"),
+        (0x4C, struct.pack("<I", 3), "image-backing"),
+        (0x4C, struct.pack("<I", 5), "image-unsupported"),
         (0x1A8, b"\1", "image-backing"),
         (0x1B8, b"\1", "image-backing"),
         (0x154, struct.pack("<I", 0), "image-invalid"),
@@ -64,6 +66,16 @@ def test_cut(tmp_path: Path, keep: float) -> None:
 def test_bad_fields(tmp_path: Path, offset: int, data: bytes, code: str) -> None:
     with raises_problem(code):
         look(images.patch(images.make(tmp_path / "disk.vdi"), offset, data))
+
+
+def test_a_child_names_its_parent(tmp_path: Path) -> None:
+    """A bare qemu-img makes zeros of what the parent has, and exits with 0."""
+    path = images.make(tmp_path / "disk.vdi")
+    images.patch(path, 0x4C, struct.pack("<I", 4))
+    images.patch(path, 0x1A8, uuid.UUID("12345678-9abc-def0-1234-56789abcdef0").bytes_le)
+    with raises_problem("image-backing", "12345678-9abc-def0-1234-56789abcdef0") as caught:
+        look(path)
+    assert "clonemedium" in caught[0].remedy
 
 
 def test_a_long_map_is_read_in_slices(tmp_path: Path) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests import images, vhds, vmdks
-from tests.sources.plain import DATA, by_qemu
+from tests.sources.plain import DATA, by_qemu, without
 from tests.sources.row import Made, Row
-from tests.sources.vmdk import without
 
 QEMU, TEST = "qemu-img", "the test, by the published layout"
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from tests import images, vmdks
 from tests.sources.row import Made, Row
+
+QEMU = "qemu-img"
 
 DATA = vmdks.content()
 
@@ -27,10 +30,104 @@ def odd_raw(here: Path) -> Made:
     return Made(here / "disk.raw", (DATA[:-100],))
 
 
+def overlays(here: Path) -> Made:
+    """Two, over a raw disk; each says where its own lies and of which format it is."""
+    (here / "base.raw").write_bytes(DATA)
+    pieces = {65536: vmdks.noise(65536, 1)}, {3 * vmdks.MIB: vmdks.noise(4096, 2), 65536: bytes(4096)}
+    names = ("base.raw", "1.qcow2", "2.qcow2")
+    for number, writes in enumerate(pieces):
+        below, form = names[number], "qcow2" if number else "raw"
+        images.qemu_img("create", "-q", "-f", "qcow2", "-b", below, "-F", form, here / names[number + 1])
+        for offset, piece in writes.items():
+            (here / "piece").write_bytes(piece)
+            command = ["qemu-io", "-f", "qcow2", "-c", f"write -s piece {offset} {len(piece)}", names[number + 1]]
+            subprocess.run(command, check=True, cwd=here, capture_output=True)
+    (here / "piece").unlink()
+    return Made(here / "2.qcow2", (vmdks.applied(DATA, *pieces),))
+
+
+def outside(here: Path) -> Made:
+    (here.parent / "secret").write_bytes(bytes(len(DATA)))
+    images.qemu_img("create", "-q", "-f", "qcow2", "-b", "../secret", "-F", "raw", here / "disk.qcow2")
+    return Made(here / "disk.qcow2")
+
+
+def unsaid(here: Path) -> Made:
+    """The upper one does not say of which format the lower one is, which has a backing file."""
+    made = overlays(here)
+    at = made.path.read_bytes().index(b"\xe2\x79\x2a\xca")
+    return Made(images.patch(made.path, at, b"\x12\x34\x56\x78"))
+
+
+def data_file(here: Path) -> Made:
+    images.qemu_img("create", "-q", "-f", "qcow2", "-o", f"data_file={here}/data", here / "disk.qcow2", "1M")
+    return Made(here / "disk.qcow2")
+
+
+def patched(form: str, offset: int, data: bytes, *, exact: bool = False) -> Callable[[Path], Made]:
+    """An image in which some bytes are others."""
+
+    def make(here: Path) -> Made:
+        made = by_qemu(form)(here)
+        return Made(images.patch(made.path, offset, data), made.disks if exact else ())
+
+    return make
+
+
+def cut(form: str, part: float) -> Callable[[Path], Made]:
+    def make(here: Path) -> Made:
+        path = by_qemu(form)(here).path
+        return Made(images.cut(path, int(path.stat().st_size * part)))
+
+    return make
+
+
+def with_a_snapshot(here: Path) -> Made:
+    made = by_qemu("qcow2")(here)
+    images.qemu_img("snapshot", "-c", "before", made.path)
+    return made
+
+
+def without(name: str, make: Callable[[Path], Made]) -> Callable[[Path], Made]:
+    def both(here: Path) -> Made:
+        made = make(here)
+        (here / name).unlink()
+        return made
+
+    return both
+
+
+def renamed(form: str, name: str) -> Callable[[Path], Made]:
+    return lambda here: Made(by_qemu(form)(here).path.rename(here / name))
+
+
+def empty(here: Path) -> Made:
+    (here / "disk").touch()
+    return Made(here / "disk")
+
+
 ROWS = (
     Row("raw", "an odd number of bytes", "the test", odd_raw),
+    Row("raw", "an empty file", "the test", empty, "image-empty"),
+    Row(
+        "raw", "what begins like an image of another format", QEMU, renamed("qcow2", "disk.raw"), "source-type-mismatch"
+    ),
+    Row("qcow2", "two overlays over a raw disk", QEMU, overlays),
+    Row("qcow2", "with internal snapshots: its current state", QEMU, with_a_snapshot),
+    Row("qcow2", "not closed cleanly (a warning)", QEMU, patched("qcow2", 79, b"\1", exact=True)),
     Row("qcow2", "version 3", "qemu-img", by_qemu("qcow2")),
     Row("qcow2", "version 2", "qemu-img", by_qemu("qcow2", "compat=0.10")),
+    Row("qcow2", "a backing file outside the directories of sources", QEMU, outside, "source-outside"),
+    Row("qcow2", "a backing file missing", QEMU, without("base.raw", overlays), "source-incomplete"),
+    Row("qcow2", "an overlay over an overlay whose format is not said", QEMU, unsaid, "image-backing"),
+    Row("qcow2", "an external data file", QEMU, data_file, "image-backing"),
+    Row("qcow2", "encrypted", QEMU, patched("qcow2", 35, b"\1"), "image-encrypted"),
+    Row("qcow2", "marked as corrupt", QEMU, patched("qcow2", 79, b"\2"), "image-invalid"),
+    Row("qcow2", "cut in half", QEMU, cut("qcow2", 0.5), "image-truncated"),
+    Row("qcow2", "an empty file", "the test", empty, "image-empty"),
     Row("vdi", "dynamic", "qemu-img", by_qemu("vdi")),
     Row("vdi", "static", "qemu-img", by_qemu("vdi", "static=on")),
+    Row("vdi", "cut in half", QEMU, cut("vdi", 0.5), "image-truncated"),
+    Row("vdi", "a child: it only holds differences", QEMU, patched("vdi", 0x4C, b"\4"), "image-backing"),
+    Row("vdi", "an empty file", "the test", empty, "image-empty"),
 )
