@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
@@ -66,7 +67,8 @@ async def job_artifact(workflow: Workflow, request: web.Request) -> web.Response
     reply = web.Response(body=found.content, content_type=found.media_type)
     if found.media_type.startswith("text/"):
         reply.charset = "utf-8"
-    reply.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(found.name)}"  # RFC 8187
+    plain = re.sub(r"[^\w.-]", "_", found.name, flags=re.ASCII)  # for clients that do not read RFC 8187, as curl
+    reply.headers["Content-Disposition"] = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(found.name)}"
     return reply
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 
 import pytest
 
@@ -17,6 +18,17 @@ CALLS = re.findall(r"^(curl .*http://localhost:8080/.*)$", (ROOT / "docs" / "api
 #: What the page calls its job and its disk.
 JOB, DISK = re.compile(r"web01-\d{8}-\d{6}\.json"), "/srv/web01.vmdk"
 
+#: A screenshot as a boot test would leave it: in the guest's directory, and told of in the job's record.
+SCREENSHOT = """
+import json, pathlib, sys
+report, guest = map(pathlib.Path, sys.argv[1:])
+(guest / "artifacts").mkdir()
+(guest / "artifacts/boot.png").write_bytes(b"png")
+record = json.loads(report.read_bytes())
+record["vms"][0]["files"].append({"kind": "screenshot", "path": f"{guest}/artifacts/boot.png", "bytes": 3})
+report.write_text(json.dumps(record))
+"""
+
 #: Calls that change something: taken up now, done later; and one that has no end.
 LATER, ENDLESS = re.compile(r"/(cancel|retry|pause|resume)$"), "curl -N "
 
@@ -25,6 +37,8 @@ LATER, ENDLESS = re.compile(r"/(cancel|retry|pause|resume)$"), "curl -N "
 def held(walk: Walk) -> Walk:
     """The daemon is paused by the page's own call, so that one job waits: to be cancelled and retried."""
     assert walk.bash("curl -fX POST http://localhost:8080/api/workflow/pause").status == 0
+    report, guest = f"{QUEUE}/processed/*/done.json.report.json", f"{QUEUE}/.hypersdkd/jobs/done.json/*1"
+    assert walk.bash(f"python3 -c {shlex.quote(SCREENSHOT)} {report} {guest}").status == 0
     assert walk.bash(f"cp manifest.json held.json && mv held.json {QUEUE}/to_be_processed/").status == 0
     walk.until("curl -s http://localhost:8080/api/workflow/queue | grep -q held.json")
     return walk
@@ -40,7 +54,7 @@ def test_it_gets_what_it_is_for(held: Walk, call: str) -> None:
     body, _newline, told = done.out.rpartition("\n")
     status, content_type = told.split(maxsplit=1)
     assert (status, done.status) == ("202" if later else "200", 28 if endless else 0), done.out
-    assert body.strip()
+    assert body.strip() or held.bash("cat boot.png").out == "png", "what it is saved as"
     if content_type.startswith("application/json"):
         json.loads(body)
     if endless:
