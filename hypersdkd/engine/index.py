@@ -41,6 +41,10 @@ def rfc3339(nanoseconds: int) -> str:
 class ActiveJob(Protocol):
     """A job that is being worked."""
 
+    @property
+    def claimed_at(self) -> str:
+        """Since when, RFC 3339 UTC."""
+
     def summary(self) -> JobSummary:
         """Its row now."""
 

@@ -81,6 +81,11 @@ class JobWork:
 
     # -- what others may ask ----------------------------------------------------------------------
 
+    @property
+    def claimed_at(self) -> str:
+        """Since when it is being worked, RFC 3339 UTC."""
+        return self.claim.claimed_at
+
     def summary(self) -> JobSummary:
         """The job's row now; of its guests only those that run."""
         folds = self.folds()

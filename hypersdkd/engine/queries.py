@@ -32,10 +32,14 @@ _READERS: Final = 2
 
 
 class _Row(NamedTuple):
-    """A row that costs nothing until it is shown: its key, its name, and how to make the rest."""
+    """A row that costs nothing until it is shown: its key, its name, and how to make the rest.
+
+    ``when`` is when it came to where it is, in nanoseconds since 1970.
+    """
 
     key: str
     shown: str
+    when: int
     summary: Callable[[], JobSummary]
 
 
@@ -52,14 +56,18 @@ class Queries:
         return await asyncio.get_running_loop().run_in_executor(self._readers, call)
 
     async def page(self, query: JobQuery) -> JobPage:
-        """One page: pending in claim order, then running, then ended ones, the newest first."""
+        """One page: pending in claim order, then running, then ended ones, the newest first; or by ``query.sort``."""
         position, key = _place_of(query.cursor)
         part = query.q.casefold()
-        if not part and not key:  # the common case: a first page, of which nothing beyond its end is looked at
+        if (
+            not part and not key and not query.sort
+        ):  # the common case: a first page, of which nothing beyond its end is looked at
             rows = list(islice(self._rows(query), query.limit + 1))
             start, total = 0, self._total(query)
         else:
             rows = [row for row in self._rows(query) if part in row.shown.casefold()]
+            if query.sort:
+                rows = await self.read(partial(_sorted, rows, query.sort))
             # after its row, or where that was in a list that has lost it since
             start = next((number + 1 for number, row in enumerate(rows) if row.key == key), position)
             total = len(rows)
@@ -110,12 +118,14 @@ class Queries:
         states = query.states or frozenset(JobState)
         if JobState.PENDING in states and not query.date:
             for name, entry in self._index.pending_in_order():
-                yield _Row(f"1/{name}", file_name_for_display(name), partial(pending_summary, name, entry))
+                yield _Row(
+                    f"1/{name}", file_name_for_display(name), entry.arrived, partial(pending_summary, name, entry)
+                )
         if JobState.PROCESSING in states and not query.date:
             for job_id, job in list(self._index.active.items()):
-                yield _Row(f"2/{job_id}", job_id, partial(active_summary, job))
+                yield _Row(f"2/{job_id}", job_id, _nanoseconds(job.claimed_at), partial(active_summary, job))
             for name, mtime in sorted(self._index.foreign()):
-                yield _Row(f"2~{name}", file_name_for_display(name), partial(foreign_summary, name, mtime))
+                yield _Row(f"2~{name}", file_name_for_display(name), mtime, partial(foreign_summary, name, mtime))
         kinds = {"processed"} if JobState.COMPLETED in states else set()
         if states & {JobState.FAILED, JobState.CANCELLED}:
             kinds.add("failed")
@@ -127,7 +137,7 @@ class Queries:
         """Completed, failed and cancelled jobs of one date, the newest first."""
         for _age, name, day, row in heapq.merge(*map(self._by_age, days)):
             if _state(day, row) in states:
-                yield _Row(f"3{day[1]}{day[0]}/{name}", name, partial(ended_summary, day, name, row))
+                yield _Row(f"3{day[1]}{day[0]}/{name}", name, row.mtime, partial(ended_summary, day, name, row))
 
     def _by_age(self, day: Day) -> Iterator[tuple[int, str, Day, Ended]]:
         """The records of one directory, the newest first, each with the directory that it is in."""
@@ -140,6 +150,17 @@ class Queries:
             return row
         day = ("processed" if row.status is JobState.COMPLETED else "failed", row.date)
         return with_record(row, self.head(day, self._index.ended_name(row.id)))
+
+
+def _sorted(rows: list[_Row], sort: str) -> list[_Row]:
+    """By ``name`` or ``time``, the other way round with a dash before it; among equals in the order that they have."""
+    if sort.endswith("name"):
+        return sorted(rows, key=lambda row: row.shown.casefold(), reverse=sort.startswith("-"))
+    return sorted(rows, key=lambda row: row.when, reverse=sort.startswith("-"))
+
+
+def _nanoseconds(time: str) -> int:
+    return int(datetime.fromisoformat(time).timestamp() * 1e9)
 
 
 def pending_summary(name: str, entry: Entry) -> JobSummary:

@@ -15,6 +15,9 @@ from hypersdkd.model.problem import Problem, ProblemError
 MANIFEST: Final = "manifest"
 JOB_CONFIG: Final = "job-config"
 
+#: Orders of a job list: by name, or by when a job came to where it is; a dash turns it round.
+SORTS: Final = ("name", "-name", "time", "-time")
+
 
 @dataclass(frozen=True, slots=True)
 class Validation:
@@ -61,6 +64,7 @@ class JobQuery:
     """A filter for job lists. ``states`` empty means all; ``q`` is a part of the name, any case.
 
     ``date`` is YYYY-MM-DD (ended jobs only), ``limit`` rows at most, ``cursor`` what the last page gave.
+    ``sort`` is one of :data:`SORTS`, or empty for the order of the queue.
     """
 
     states: frozenset[JobState] = frozenset()
@@ -68,6 +72,7 @@ class JobQuery:
     date: str = ""
     limit: int = 1000
     cursor: str = ""
+    sort: str = ""
 
 
 @dataclass(frozen=True, slots=True)

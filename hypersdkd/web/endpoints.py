@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from hypersdkd.model.replies import SORTS
 from hypersdkd.model.role import Role
 from hypersdkd.web import jobs, live, manifests, openapi, state
 from hypersdkd.web.endpoint import Endpoint, Parameter
@@ -22,6 +23,7 @@ _FILTERS: Final = (
     Parameter("status", "query", "Jobs in this state; without it processing", {"enum": list(STATUS_WORDS)}),
     Parameter("q", "query", "A part of the name, in any case", {"type": "string", "maxLength": TEXT_LIMIT}),
     Parameter("date", "query", "Jobs that ended on this local day", {"type": "string", "format": "date"}),
+    Parameter("sort", "query", "Another order than the queue's; a dash turns it round", {"enum": list(SORTS)}),
     _LIMIT,
     _CURSOR,
     _IF_NONE_MATCH,

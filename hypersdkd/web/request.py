@@ -16,7 +16,7 @@ from hypersdkd.model.document import parse_document
 from hypersdkd.model.guest import OUTPUT_FORMATS
 from hypersdkd.model.job import JobState
 from hypersdkd.model.problem import Problem, ProblemError, fail
-from hypersdkd.model.replies import JobQuery
+from hypersdkd.model.replies import SORTS, JobQuery
 
 #: Largest body in bytes: the limit of the Go API, and of a manifest.
 BODY_LIMIT: Final = 10 * 1024 * 1024
@@ -98,6 +98,7 @@ def job_query(request: web.Request) -> JobQuery:
         date=_date(request),
         limit=_number(request, "limit", default=PAGE_ROWS, highest=PAGE_LIMIT),
         cursor=_text(request, "cursor"),
+        sort=_sort(request),
     )
 
 
@@ -201,6 +202,13 @@ def _text(request: web.Request, key: str) -> str:
     if len(text) > TEXT_LIMIT:
         raise fail("request-invalid", f"{key} must be at most {TEXT_LIMIT} characters", path=key)
     return text
+
+
+def _sort(request: web.Request) -> str:
+    sort = request.query.get("sort", "")
+    if sort and sort not in SORTS:
+        raise fail("request-invalid", f"sort must be one of: {', '.join(SORTS)}", path="sort")
+    return sort
 
 
 def _date(request: web.Request) -> str:

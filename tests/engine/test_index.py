@@ -19,6 +19,7 @@ DAYS = [("processed", "2026-01-01"), ("failed", "2026-01-01"), ("failed", "2026-
 @dataclass
 class Running:
     name: str
+    claimed_at: str = "2026-01-02T03:04:05.000Z"
 
     def summary(self) -> JobSummary:
         return JobSummary(self.name, JobState.PROCESSING)

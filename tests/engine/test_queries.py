@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.queries import Queries, problem_of
 from hypersdkd.engine.readiness import Entry, Verdict
 from hypersdkd.model.job import JobState, JobSummary
-from hypersdkd.model.replies import JobPage, JobQuery
+from hypersdkd.model.replies import SORTS, JobPage, JobQuery
 from tests.engine.queue_state import make_queue
 from tests.engine.test_index import Running
 from tests.problems import raises_problem
@@ -57,7 +58,7 @@ async def all_pages(queries: Queries, query: JobQuery) -> list[JobSummary]:
     rows: list[JobSummary] = []
     cursor = ""
     while True:
-        page = await queries.page(JobQuery(query.states, query.q, query.date, query.limit, cursor))
+        page = await queries.page(replace(query, cursor=cursor))
         rows += page.jobs
         cursor = page.cursor
         if not cursor:
@@ -102,6 +103,26 @@ async def test_filters(queries: Queries, index: Index, query: JobQuery, count: i
     assert len(rows) == count
     if query.states:
         assert {row.status for row in rows} <= query.states
+
+
+@pytest.mark.parametrize("sort", SORTS)
+async def test_orders(queries: Queries, index: Index, sort: str) -> None:
+    fill(index)
+    index.set_drop("E0500x.json", Entry(Verdict.READY, arrived=7))
+    rows = await all_pages(queries, JobQuery(limit=700, sort=sort))
+    assert len({row.id for row in rows}) == len(rows) == 3001
+    names = [row.id.casefold() for row in rows]
+    if "name" in sort:
+        assert names == sorted(names, reverse=sort.startswith("-"))
+    else:
+        if sort == "-time":
+            names.reverse()
+        ended = [name for name in names if name.startswith("e") and not name.endswith("x.json")]
+        assert ended == sorted(ended)
+        assert set(names[-3:]) == {"r0.json", "r1.json", "r2.json"}, "what was claimed last"
+        assert names.index("e0500x.json") < 25, "all states together"
+    found = await all_pages(queries, JobQuery(q="e050", limit=3, sort=sort))
+    assert len(found) == 11
 
 
 async def test_a_page_goes_on_though_the_row_before_it_is_gone(queries: Queries, index: Index) -> None:

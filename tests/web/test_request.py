@@ -35,8 +35,8 @@ def state(*names: str) -> frozenset[JobState]:
         ("?status=all", JobQuery()),
         ("?status=cancelled&unknown=1", JobQuery(state("cancelled"))),
         (
-            "?status=all&q=a%20b&date=2026-01-02&limit=10000&cursor=x",
-            JobQuery(q="a b", date="2026-01-02", limit=10000, cursor="x"),
+            "?status=all&q=a%20b&date=2026-01-02&limit=10000&cursor=x&sort=-name",
+            JobQuery(q="a b", date="2026-01-02", limit=10000, cursor="x", sort="-name"),
         ),
     ],
 )
@@ -51,6 +51,7 @@ async def test_job_queries(url, workflow, query, expected):
         ("status=bogus", "pending, processing, completed, failed, cancelled, active, all"),
         ("status=PENDING", "status"),
         ("status=../../", "status"),
+        ("sort=size", "name, -name, time, -time"),
         ("limit=0", "limit"),
         ("limit=10001", "limit"),
         ("limit=-1", "limit"),
@@ -105,7 +106,7 @@ async def test_bad_log_lines(url, query):
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(max_size=60))
 async def test_no_query_is_an_internal_error(url, text):
-    for key in ("status", "limit", "date", "q", "cursor"):
+    for key in ("status", "limit", "date", "q", "cursor", "sort"):
         assert (await ask(url, "GET", f"{JOBS}?{key}={quote(text, safe='', errors='replace')}")).status in {200, 400}
 
 
