@@ -76,7 +76,7 @@ def narrow(directory: Path, order: WorkOrder) -> Problem | None:
         appliance = asks_for(order.guest.inspect) or asks_for(order.guest.fix)
         if appliance and os.geteuid() == 0 and hide_tmp((*read, *run), own):
             own.append("/tmp")  # noqa: S108
-        confine_self(Confinement(read, _DEVICES, run, tuple(own)), local_sockets=appliance)
+        confine_self(Confinement(read, _DEVICES, run, tuple(own)), appliance=appliance)
     missing = shortcoming()
     return Problem("worker-unconfined", f"a hostile image could make the worker {missing}") if missing else None
 

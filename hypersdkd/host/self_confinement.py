@@ -1,19 +1,22 @@
-"""Confine this process for good: to some files by Landlock, and without sockets by seccomp."""
+"""Confine this process for good: to some files by Landlock, without sockets by seccomp, and root without its powers."""
 
 from __future__ import annotations
 
 from hypersdkd.host import landlock, sockets
+from hypersdkd.host.capabilities import drop_capabilities
 from hypersdkd.host.landlock import Confinement
 
 
-def confine_self(confinement: Confinement, *, local_sockets: bool = False) -> None:
+def confine_self(confinement: Confinement, *, appliance: bool = False) -> None:
     """Confine this thread and all that it starts, as far as the kernel can. Raises ``OSError``.
 
-    Call it while there are no other threads: they stay as they are. ``local_sockets`` leaves it those by which
-    programs of one host talk, which includes whoever listens on one that this user may write to.
+    Call it while there are no other threads: they stay as they are. ``appliance`` leaves it what
+    libguestfs needs: local sockets, by which it can talk to whoever listens on one that this user may write to, and, if
+    this is root, to give files to others.
     """
+    drop_capabilities(but_owners=appliance)
     landlock.confine_self(confinement)
-    sockets.refuse_sockets(but_local=local_sockets)
+    sockets.refuse_sockets(but_local=appliance)
 
 
 def shortcoming() -> str:
