@@ -58,6 +58,18 @@ GUEST_CODES: Final[Mapping[str, CodeMeaning]] = {
         "A kernel of the guest has no drivers for KVM's virtio devices (a warning).",
         "Install a kernel with virtio in the guest, or give the converted guest a SATA disk and an e1000 card.",
     ),
+    "guest-device-unknown": CodeMeaning(
+        "The guest's configuration names a device by its bus, and it is not known which one that is (a warning).",
+        "Convert all disks of the guest as one job, in boot order; or name the device by UUID in the guest.",
+    ),
+    "guest-boot-loader": CodeMeaning(
+        "A UEFI guest has no loader where firmware looks that has forgotten its boot entry (a warning).",
+        "Run `grub-install --force-extra-removable` in the guest before the export, or make the entry by hand.",
+    ),
+    "guest-network": CodeMeaning(
+        "A network interface of the guest may get another name, and so lose its addresses (a warning).",
+        "Convert from an OVF, which tells the MAC of each card; or match the interfaces by MAC in the guest.",
+    ),
     "guest-command-failed": CodeMeaning(
         "A program of the guest that FIX ran ended with an error.", "Read its output in the detail."
     ),

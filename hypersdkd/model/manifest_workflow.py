@@ -91,6 +91,12 @@ class Fstab(Toggle):
         return check_switchable(FSTAB_MODES, value, enabled=info.data.get("enabled", True))
 
 
+class Grub(Toggle):
+    """Whether boot loaders are mended; ``serial_console`` adds one for the kernel's and the system's messages."""
+
+    serial_console: bool = False
+
+
 class Initramfs(Toggle):
     """Whether the guest's initramfs gets what it needs to boot on KVM."""
 
@@ -112,9 +118,11 @@ class Fix(Toggle):
     """What is changed in the guest. Where FIX is off, so are all its parts."""
 
     fstab: Fstab | None = None
-    grub: Toggle | None = None
+    grub: Grub | None = None
     initramfs: Initramfs | None = None
     network: Network | None = None
+    leftovers: Toggle | None = None
+    selinux: Toggle | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,61 @@
+"""All fixers, one after the other, on guests of five families of distributions."""
+
+from __future__ import annotations
+
+import pytest
+from hypersdkd_plugins import fix_fstab, fix_grub, fix_leftovers, fix_network, fix_selinux, fix_uefi_fallback
+
+from hypersdkd.model.guest_facts import GuestFacts
+from hypersdkd.spec.system import Fixer
+from tests.plugins.distributions import DISTRIBUTIONS, MAC, Paper
+from tests.plugins.paper_system import Link, PaperContext, PaperSystem
+
+PLUGINS = (fix_fstab, fix_grub, fix_uefi_fallback, fix_network, fix_leftovers, fix_selinux)
+
+
+def fixers() -> list[Fixer]:
+    found = [fixer for plugin in PLUGINS for fixer in plugin.hypersdkd_fixers()]
+    return sorted(found, key=lambda fixer: fixer.order)
+
+
+def fixed(system: PaperSystem) -> PaperContext:
+    context = PaperContext(system, findings={"nics": [{"mac": MAC, "network": "VM Network"}]})
+    for fixer in fixers():
+        if fixer.applies(system.facts):
+            fixer.fix(context)
+    return context
+
+
+def shown(system: PaperSystem, path: str) -> str:
+    entry = system.files.get(path, b"")
+    return entry.target if isinstance(entry, Link) else system.text(path) if path in system.files else ""
+
+
+@pytest.mark.parametrize("guest", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
+def test_all_that_vmwares_hardware_named_is_named_otherwise(guest: Paper) -> None:
+    system = PaperSystem(guest.files, guest.facts)
+    context = fixed(system)
+    assert context.warnings == []
+    for path, expected in guest.fixed.items():
+        assert expected in shown(system, path), path
+        assert bool(expected) == (path in system.files), path
+    changed = {change.path for change in system.changes}
+    assert changed == set(guest.fixed)
+    assert not changed & guest.unchanged
+    [*_, last] = context.findings["interfaces"]  # type: ignore[misc]
+    assert last["mac"] == MAC
+
+
+@pytest.mark.parametrize("guest", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
+def test_a_second_time_changes_nothing(guest: Paper) -> None:
+    first = PaperSystem(guest.files, guest.facts)
+    findings = fixed(first).findings
+    again = PaperSystem(first.files, guest.facts)
+    context = fixed(again)
+    assert again.changes == ()
+    assert context.findings == findings
+
+
+def test_no_fixer_is_for_another_system() -> None:
+    assert not any(fixer.applies(GuestFacts(os_type="windows", firmware="uefi")) for fixer in fixers())
+    assert [fixer.order for fixer in fixers()] == [100, 200, 210, 300, 400, 950]
