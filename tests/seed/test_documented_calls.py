@@ -50,6 +50,8 @@ def test_it_gets_what_it_is_for(held: Walk, call: str) -> None:
     line = JOB.sub("held.json" if later else "done.json", call).replace(DISK, "/path/to/vm.vmdk")
     if call.endswith("readyz"):
         held.bash("curl -X POST http://localhost:8080/api/workflow/resume")
+    if call.endswith("/retry"):  # a cancel is done a moment after it was taken up
+        held.until('curl -s http://localhost:8080/api/workflow/jobs/held.json | grep -q \'"status": "cancelled"\'')
     done = held.bash(rf"{line} -s -w '\n%{{http_code}} %{{content_type}}' --max-time {1 if endless else 30}")
     body, _newline, told = done.out.rpartition("\n")
     status, content_type = told.split(maxsplit=1)
