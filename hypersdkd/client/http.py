@@ -89,6 +89,17 @@ class Daemon:
         """A job's report."""
         return self._get(_job_path(job_id) + "/report")
 
+    def job_artifacts(self, job_id: str) -> Reply:
+        """What a job read and left: ``artifacts``."""
+        return self._get(_job_path(job_id) + "/artifacts")
+
+    def job_artifact(self, job_id: str, number: int) -> bytes:
+        """One of them itself."""
+        status, text = self._exchange("GET", f"{_job_path(job_id)}/artifacts/{number}", None, {"Accept": "*/*"})
+        if status != 200:
+            raise _refused(status, _object(text) or {}, text)
+        return text
+
     def cancel_job(self, job_id: str) -> Reply:
         """End a job."""
         return self._post(_job_path(job_id) + "/cancel")
@@ -174,6 +185,15 @@ class Daemon:
         return self._call("POST", path, body, headers or {})
 
     def _call(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
+        status, text = self._exchange(method, path, body, headers)
+        reply = _object(text)
+        if status >= 400:
+            raise _refused(status, reply or {}, text)
+        if reply is None or status >= 300:
+            raise self._unreachable("what answers there is not hypersdkd")
+        return reply
+
+    def _exchange(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
         with self._connected() as connection:
             shown = {"Accept": "application/json", **headers, **self.credentials.headers(self.address)}
             connection.request(method, self.address.prefix + path, body, shown)
@@ -181,12 +201,7 @@ class Daemon:
                 text = response.read(REPLY_LIMIT + 1)
                 if response.length:
                     raise http.client.IncompleteRead(text[:0], response.length)
-        reply = _object(text)
-        if response.status >= 400:
-            raise _refused(response.status, reply or {}, text)
-        if reply is None or response.status >= 300:
-            raise self._unreachable("what answers there is not hypersdkd")
-        return reply
+            return response.status, text
 
     @contextmanager
     def _connected(self) -> Iterator[http.client.HTTPConnection]:

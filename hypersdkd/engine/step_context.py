@@ -124,7 +124,8 @@ class GuestContext:
     def log(self, line: str) -> None:
         """One line of the guest's log, which is the worker's standard error."""
         with contextlib.suppress(OSError):  # a log on a full disk does not fail the guest
-            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {self._stage} {one_line(line)}\n")
+            stage = f" {self._stage}" if self._stage else ""  # none before the first
+            sys.stderr.write(f"{time.strftime('%H:%M:%S')}{stage} {one_line(line)}\n")
             sys.stderr.flush()
 
     # -- what only the pipeline calls -------------------------------------------------------------

@@ -30,6 +30,8 @@ CALLS = {
     "job_events": lambda daemon: daemon.job_events(HOSTILE.id),
     "job_log": lambda daemon: daemon.job_log(HOSTILE.id, 3),
     "job_report": lambda daemon: daemon.job_report(HOSTILE.id),
+    "job_artifacts": lambda daemon: daemon.job_artifacts(HOSTILE.id),
+    "job_artifact": lambda daemon: daemon.job_artifact(HOSTILE.id, 0),
     "cancel_job": lambda daemon: daemon.cancel_job(HOSTILE.id),
     "retry_job": lambda daemon: daemon.retry_job("bad.json"),
     "validate_manifest": lambda daemon: daemon.validate_manifest(b"{}"),

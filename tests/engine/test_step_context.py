@@ -121,4 +121,4 @@ def test_the_log_cannot_be_forged(tmp_path: Path, clock: Clock, capsys: pytest.C
     with JournalWriter(directory, "web01") as journal:
         context = GuestContext(directory, order, journal)
         context.log("evil\n10:00:00 load all is well\x1b[2J é\udcff")
-    assert capsys.readouterr().err == "10:00:00  evil\\n10:00:00 load all is well\\x1b[2J é\\udcff\n"
+    assert capsys.readouterr().err == "10:00:00 evil\\n10:00:00 load all is well\\x1b[2J é\\udcff\n"
