@@ -218,3 +218,14 @@ def linkage(data_id: bytes, name: str = "base.vhdx") -> dict[str, str]:
         "relative_path": f".\\{name}",
         "absolute_win32_path": f"C:\\VMs\\{name}",
     }
+
+
+def signed_again(raw: bytearray) -> bytearray:
+    """A VHD whose footers and header have the checksums that their content asks for."""
+    spans = [(len(raw) - SECTOR, SECTOR, 64)]
+    spans += [(0, SECTOR, 64), (SECTOR, 1024, 36)] if raw.startswith(b"conectix") else []
+    for start, length, at in spans:
+        part = raw[start : start + length]
+        part[at : at + 4] = bytes(4)
+        raw[start + at : start + at + 4] = struct.pack(">I", _checksum(part))
+    return raw
