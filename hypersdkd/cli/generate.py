@@ -12,15 +12,14 @@ from hypersdkd.cli.manifest_output import encoded, write_manifest
 from hypersdkd.cli.summary import show_summary
 from hypersdkd.cli.terminal import Terminal
 from hypersdkd.host.image_file import opened
-from hypersdkd.host.image_header import judge
 from hypersdkd.host.open_source import OpenSource
+from hypersdkd.host.source_disk import read_disk
 from hypersdkd.host.source_type import type_by_content, type_by_name
-from hypersdkd.host.vmdk_disk import read_disk
 from hypersdkd.model.manifest_draft import ManifestDraft, name_from
 from hypersdkd.model.problem import CODES, ProblemError, fail
 
 #: Types that can be judged here.
-_JUDGED: Final = frozenset({"vmdk", "raw", "qcow2", "vdi"})
+_JUDGED: Final = frozenset({"vmdk", "vhd", "vhdx", "raw", "qcow2", "vdi"})
 
 #: Seconds for reading an image's tables, as LOAD takes them.
 _JUDGE_SECONDS: Final = 300.0
@@ -86,12 +85,10 @@ def _warn_if_refused(source: str, source_type: str, terminal: Terminal) -> None:
         return
     try:
         path = Path(source).resolve()
-        with OpenSource([path.parent], seconds=_JUDGE_SECONDS) as files:
-            image = files.open(str(path))
-            if source_type == "vmdk":
-                read_disk(files)
-            else:
-                judge(image, source_type)
+        # Where sources may lie, the daemon knows.
+        with OpenSource([Path("/")], seconds=_JUDGE_SECONDS) as files:
+            files.open(str(path))
+            read_disk(files, source_type)
     except ProblemError as error:
         terminal.note("WARNING", f"{refused}: {error.problem.message}; remedy: {error.problem.remedy}")
     except OSError as error:

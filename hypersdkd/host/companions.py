@@ -19,10 +19,11 @@ from xml.etree.ElementTree import ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
-from hypersdkd.host import image_vmdk
+from hypersdkd.host import image_vhd, image_vhdx, image_vmdk
 from hypersdkd.host.image_file import ImageFile
 from hypersdkd.host.image_header import Detected, detect
 from hypersdkd.host.image_qcow2 import backing_file
+from hypersdkd.host.parent import ParentClaim
 from hypersdkd.host.vmdk_disk import read_descriptor
 from hypersdkd.model.document import MAX_BYTES
 from hypersdkd.model.job import DOCUMENT_SUFFIXES
@@ -178,5 +179,22 @@ def _of_qcow2(image: ImageFile, name: str, _found: Detected) -> Needs:
     return ALONE if ":" in backing else _siblings(name, [Companion(backing)])  # a protocol, or options for qemu
 
 
+def _of_vhd(image: ImageFile, name: str, _found: Detected) -> Needs:
+    return _of_child(name, image_vhd.parent_of(image))
+
+
+def _of_vhdx(image: ImageFile, name: str, _found: Detected) -> Needs:
+    return _of_child(name, image_vhdx.parent_of(image))
+
+
+def _of_child(name: str, parent: ParentClaim | None) -> Needs:
+    return ALONE if parent is None else _siblings(name, map(Companion, parent.names[:1]))
+
+
 #: Formats of disks that may name others, by the name that :func:`detect` gives them.
-_READERS: Final[Mapping[str, Callable[[ImageFile, str, Detected], Needs]]] = {"vmdk": _of_vmdk, "qcow2": _of_qcow2}
+_READERS: Final[Mapping[str, Callable[[ImageFile, str, Detected], Needs]]] = {
+    "vmdk": _of_vmdk,
+    "qcow2": _of_qcow2,
+    "vhd": _of_vhd,
+    "vhdx": _of_vhdx,
+}

@@ -101,6 +101,17 @@ def judge(image: ImageFile) -> ImageFacts:
     return vhd.facts
 
 
+def parent_of(image: ImageFile) -> ParentClaim | None:
+    """Whose child it is, if it is one. Cheap: reads no table."""
+    raw = image.start(SECTOR)
+    if len(raw) < SECTOR or not raw.startswith(MAGIC):
+        return None
+    footer = _read_footer(image, raw)
+    if footer.kind != _DIFFERENCING:
+        return None
+    return _read_parent(image, image.read(footer.header, _HEADER_LENGTH, "header"))
+
+
 def _read_fixed(image: ImageFile) -> Vhd:
     """A fixed disk: its content, and then a footer."""
     end = image.end(SECTOR)

@@ -122,6 +122,11 @@ def read(image: ImageFile) -> Vhdx:
     return vhdx
 
 
+def parent_of(image: ImageFile) -> ParentClaim | None:
+    """Whose child it is, if it is one. Cheap: reads no table of blocks."""
+    return read_metadata(image, _read_regions(image)[REGION]).parent
+
+
 def _warnings(image: ImageFile, meta: Metadata) -> tuple[Problem, ...]:
     message = f"{image.name} is a disk with sectors of {meta.sector} bytes; its partition table counts in those"
     remedy = f"Give the guest's disk the same: <blockio logical_block_size='{meta.sector}'/> in libvirt's XML."

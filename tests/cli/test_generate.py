@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hypersdkd.model.manifest import read_manifest
+from tests import vhds
 from tests.cli.conftest import Run
 from tests.cli.test_recordings import GOLDEN
 
@@ -60,7 +61,7 @@ def test_a_source_that_is_here_is_looked_at(run: Run, elsewhere: Path, name: str
     make_image(name, form)
     result = run("manifest", "generate", name, ".", "--json")
     written = json.loads(Path(json.loads(result.out)["manifest_path"]).read_bytes())
-    assert (result.status, "will refuse" in result.err) == (0, source_type in {"vhd", "vhdx", "ami"})
+    assert (result.status, "will refuse" in result.err) == (0, source_type == "ami")
     assert written["pipeline"]["load"] == {"source_type": source_type, "source_path": str(elsewhere / name)}
     assert not written["pipeline"]["inspect"]["enabled"]
     assert not written["pipeline"]["fix"]["fstab"]["enabled"]
@@ -131,14 +132,28 @@ def test_a_source_that_load_will_refuse_is_written_with_a_warning(run: Run, miss
     assert all("extent a-flat.vmdk" in line and "Copy a-flat.vmdk into" in line for line in warnings)
 
 
-def test_a_backing_file_is_warned_of(run: Run) -> None:
+def test_a_missing_backing_file_is_warned_of(run: Run) -> None:
     make_image("base.qcow2", "qcow2")
     options = ["-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2"]
     subprocess.run(["qemu-img", "create", "-q", *options, "a.img", "1M"], check=True)
-    result = run("manifest", "generate", "a.img", ".")
+    assert "WARNING" not in run("manifest", "generate", "a.img", ".").err
+    Path("base.qcow2").unlink()
+    result = run("manifest", "generate", "a.img", ".", "--force")
     (warning,) = [line for line in result.err.splitlines() if line.startswith("WARNING")]
-    assert "backing" in warning
-    assert "Flatten the image first" in warning
+    assert "needs its backing file base.qcow2" in warning
+    assert "Copy it to" in warning
+
+
+def test_a_checkpoint_without_its_parent_is_told(run: Run) -> None:
+    vhds.vhdx(Path("a.avhdx"), 1 << 20, {}, parent=vhds.linkage(vhds.BASE_ID))
+    result = run("manifest", "generate", "a.avhdx", ".")
+    assert result.status == 0
+    assert "needs its parent base.vhdx" in result.out + result.err
+    document = json.loads(Path("a-manifest.json").read_text())
+    assert document["pipeline"]["load"]["source_type"] == "vhdx"
+    vhds.vhdx(Path("base.vhdx"), 1 << 20, {}, data_id=vhds.BASE_ID)
+    again = run("manifest", "generate", "a.avhdx", ".", "--force")
+    assert "WARNING" not in again.out + again.err
 
 
 @pytest.mark.parametrize("words", [[], ["a.vmdk"], ["a.vmdk", ".", "more"]])

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hypersdkd.host.companions import ALONE, Needs, needs_of
-from tests import images, vmdks
+from tests import images, vhds, vmdks
 
 OVF = """<?xml version="1.0"?>
 <Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1">
@@ -195,6 +195,15 @@ def test_a_qcow2_needs_its_backing_file(tmp_path: Path, backing: str, expected: 
         images.patch(path, 8, struct.pack(">QI", 512, len(backing)))
         images.patch(path, 512, backing.encode())
     assert names(path) == expected
+
+
+def test_a_child_of_hyper_v_needs_its_parent(tmp_path: Path) -> None:
+    vhds.sparse(tmp_path / "top.vhd", images.MIB, {}, parent=("C:\\VMs\\base.vhd", b"b" * 16))
+    vhds.vhdx(tmp_path / "top.vhdx", images.MIB, {}, parent=vhds.linkage(vhds.BASE_ID))
+    assert [names(tmp_path / name) for name in ("top.vhd", "top.vhdx")] == [["base.vhd"], ["base.vhdx"]]
+    alone = ("base.vhdx", "dynamic", "vhdx"), ("fixed.vhd", "fixed", "vpc"), ("dynamic.vhd", "dynamic", "vpc")
+    for name, kind, form in alone:
+        assert needs(images.make(tmp_path / name, f"subformat={kind}", form=form)) == ALONE
 
 
 def test_a_qcow2_that_makes_no_sense_needs_nothing(tmp_path: Path) -> None:
