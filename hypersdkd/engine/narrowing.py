@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from hypersdkd.engine.guest_files import WORK, WorkOrder
+from hypersdkd.host.files import open_regular
+from hypersdkd.host.image_file import ImageFile
+from hypersdkd.host.image_qcow2 import backing_file
 from hypersdkd.host.image_source import resolve_source
 from hypersdkd.host.landlock import Confinement
 from hypersdkd.host.output_directory import OutputDirectory
@@ -54,6 +57,9 @@ _DEVICES: Final = ("/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/de
 
 #: Source types that are one file always.
 _ALONE: Final = frozenset({"raw", "vdi", "ova", "ami"})
+
+#: Backing files behind each other that are looked for.
+_MAX_LINKS: Final = 64
 
 #: What the files of one disk have behind its name.
 _PART: Final = re.compile(r"-(?:flat|delta|sesparse|[sf]\d{3}|\d{6}|disk-?\d+)$", re.IGNORECASE)
@@ -98,10 +104,35 @@ def _python() -> Iterator[str]:
 
 
 def _sources(order: WorkOrder) -> Iterator[str]:
-    roots = [Path(root) for root in order.source_roots]
     for disk in order.guest.disks:
-        with contextlib.suppress(ProblemError):  # LOAD meets it again and tells of it
-            yield from _files_of(disk, resolve_source(disk.source_path, roots), order)
+        path = _resolved(disk.source_path, order)
+        for _ in range(_MAX_LINKS):
+            if path is None:
+                break
+            yield from _files_of(disk, path, order)
+            path = _backing_file(path, order) if disk.source_type == "qcow2" else None
+
+
+def _resolved(path: str, order: WorkOrder) -> Path | None:
+    try:
+        return resolve_source(path, [Path(root) for root in order.source_roots])
+    except ProblemError:  # LOAD meets it again and tells of it
+        return None
+
+
+def _backing_file(path: Path, order: WorkOrder) -> Path | None:
+    """What a qcow2 image says, without any trust in it: it may be anywhere where sources may be."""
+    try:
+        fd = open_regular(path)
+    except OSError:
+        return None
+    try:
+        name = backing_file(ImageFile.of(fd, path.name))
+    except ProblemError:
+        return None
+    finally:
+        os.close(fd)
+    return _resolved(str(path.parent / name), order) if name else None
 
 
 def _files_of(disk: DiskSource, path: Path, order: WorkOrder) -> Iterator[str]:

@@ -16,6 +16,7 @@ from hypersdkd.engine.guest_files import WorkOrder, fresh_work, remove_work
 from hypersdkd.engine.narrowing import narrow
 from hypersdkd.host.landlock import version
 from hypersdkd.model.guest import DiskSource
+from tests import images
 from tests.engine.guests import make_guest
 from tests.host.apart import Probe, apart
 
@@ -202,3 +203,22 @@ def test_roots_appliance_has_its_sockets_in_a_tmp_of_its_own(tmp_path: Path, exp
     )
     assert {name for name, result in found.items() if result == "ok"} == {"use_tmp", "source", "output", "work"}
     assert (exports / "other.raw").read_text() == "content"
+
+
+def test_backing_files_where_sources_may_be(tmp_path: Path, exports: Path) -> None:
+    templates, outside = tmp_path / "templates", tmp_path / "outside"
+    for place in (templates, outside):
+        place.mkdir()
+        images.make(place / "base.qcow2", size=1 << 20)
+        (place / "other.raw").write_text("x")
+    images.qemu_img("create", "-f", "qcow2", "-b", templates / "base.qcow2", "-F", "qcow2", exports / "top.qcow2")
+    images.qemu_img("create", "-f", "qcow2", "-b", outside / "base.qcow2", "-F", "qcow2", exports / "evil.qcow2")
+    roots = (str(exports), str(templates))
+    here = tmp_path / "here"
+    here.mkdir()
+    probes = {str(place): (place / "base.qcow2").read_bytes for place in (templates, outside)}
+    for name, found in (("top", {"templates"}), ("evil", set())):
+        (here / name).mkdir()
+        directory, order = order_for(here / name, exports / f"{name}.qcow2", "qcow2", source_roots=roots)
+        reached = narrowed(directory, order, **probes)
+        assert {Path(place).name for place, result in reached.items() if result == "ok"} == found
