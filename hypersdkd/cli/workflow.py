@@ -115,9 +115,11 @@ def _configuration(reply: Mapping[str, object]) -> str:
 
 
 def _say_what_next(terminal: Terminal, reply: Reply) -> None:
-    queued, active = whole(reply, "queue_depth"), whole(reply, "active_jobs")
+    queued, waiting, active = (whole(reply, key) for key in ("queue_depth", "waiting", "active_jobs"))
     if queued:
         terminal.info(f"You have {queued} job(s) queued for processing")
+        if waiting:
+            terminal.info(f"{waiting} of them wait for something: `hyperctl workflow queue` says for what")
     elif active:
         terminal.info(f"Currently processing {active} job(s)")
     else:

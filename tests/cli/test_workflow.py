@@ -41,7 +41,7 @@ def test_status_shows_what_else_the_daemon_tells(run: Run, canned: Canned) -> No
     reply(canned, "/api/workflow/status", {**STATUS, **more})
     result = run("workflow", "status")
     assert result.status == 0
-    for words in ("Running (paused)", "25h 1m", "9.8", "3.0 GiB", "no space"):
+    for words in ("Running (paused)", "25h 1m", "9.8", "3.0 GiB", "no space", "4 of them wait"):
         assert words in result.out
     assert "\x1b" not in result.out
 
