@@ -34,6 +34,7 @@ def test_status_shows_what_else_the_daemon_tells(run: Run, canned: Canned) -> No
     more = {
         "version": "9.8",
         "paused": True,
+        "queue_depth": 5,
         "waiting": 4,
         "disk": {"free_bytes": 3 << 30},
         "last_error": "\x1b[2Jno space",
