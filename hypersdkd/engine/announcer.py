@@ -40,7 +40,7 @@ class Announcer:
 
     def processing(self, name: str, mtime: int | None) -> None:
         """Another daemon's file in ``processing/`` appeared or went away."""
-        if name in self._index.active_files:
+        if name in self._index.active_files or name in self._index.active_companions:
             return
         if mtime is None:
             self._left(name)
@@ -63,7 +63,7 @@ class Announcer:
         """A file is no longer where it was. Directories are looked at in any order: it may be further on already."""
         day = self._index.where(name)
         row = self._index.ended_row(day, name) if day else None
-        if self._index.is_processing(name):
+        if self._index.is_processing(name) and name not in self._index.active_companions:
             return
         if day is not None and row is not None:
             self._tell(ended_summary(day, name, row))

@@ -15,6 +15,7 @@ from hypersdkd.host.files import remove_tree, sync_directory, write_replacing
 _CLAIM: Final = "claim.json"
 _CANCEL: Final = "cancel"
 _FILE: Final = "job"
+_COMPANIONS: Final = "companions"
 
 
 class ClaimState(StrEnum):
@@ -37,7 +38,8 @@ class Claim:
     was dropped under, as text with surrogate escapes. ``outcome``, ``date`` and
     ``target`` (the file's name among the ended ones) are set from FINISHING on. ``runs`` counts
     how often the job was claimed (1 and its retries). ``guests`` is how many were planned, 0 before that;
-    ``taken_for`` is then what the file was taken for: ``disk``, ``manifest`` or ``job-config``.
+    ``taken_for`` is then what the file was taken for: ``disk``, ``manifest`` or ``job-config``. ``companions`` are
+    the names of the files that were claimed along with it.
     """
 
     id: str
@@ -51,6 +53,7 @@ class Claim:
     target: str = ""
     guests: int = 0
     taken_for: str = ""
+    companions: tuple[str, ...] = ()
 
     def to_json(self) -> bytes:
         """The bytes of ``claim.json``; ASCII."""
@@ -64,7 +67,8 @@ class Claim:
             raise ValueError("not an object")  # noqa: TRY004 - callers test for one kind of error
         known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         try:
-            return cls(**{**known, "state": ClaimState(known["state"])})
+            companions = tuple(map(str, known.get("companions", ())))
+            return cls(**{**known, "state": ClaimState(known["state"]), "companions": companions})
         except (TypeError, KeyError) as error:
             raise ValueError(str(error)) from error
 
@@ -82,6 +86,10 @@ class ClaimStore:
     def file(self, job_id: str) -> Path:
         """Where the job's file lies between the drop directory and ``processing/``: unmistakably ours."""
         return self.directory(job_id) / _FILE
+
+    def companions(self, job_id: str) -> Path:
+        """Where its companions lie meanwhile; the directory is there only then."""
+        return self.directory(job_id) / _COMPANIONS
 
     def read(self, job_id: str) -> Claim | None:
         """The claim, or ``None``: no such job, or its directory was made and nothing yet written."""
@@ -138,7 +146,8 @@ class ClaimStore:
                 self.remove(entry.name)
 
     def _holds_anything(self, job_id: str) -> bool:
-        return os.path.lexists(self.directory(job_id) / _CLAIM) or os.path.lexists(self.file(job_id))
+        places = (self.directory(job_id) / _CLAIM, self.file(job_id), self.companions(job_id))
+        return any(os.path.lexists(place) for place in places)
 
     def ask_cancel(self, job_id: str) -> None:
         """Record that the job shall end; survives a restart."""

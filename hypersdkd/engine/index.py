@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
+from hypersdkd.engine.grouping import Grouping
 from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.readiness import Entry, Verdict
 from hypersdkd.model import moment
@@ -66,10 +67,15 @@ class Listener(Protocol):
 
 
 class Index:
-    """Written by the intake (what lies where) and the workflow (what runs); read by everybody."""
+    """Written by the intake (what lies where) and the workflow (what runs); read by everybody.
 
-    def __init__(self) -> None:
+    ``groups``: files of the drop directory that belong together are one job.
+    """
+
+    def __init__(self, *, groups: bool = False) -> None:
+        self._grouping = Grouping(self.in_processing) if groups else None
         self._drop: dict[str, Entry] = {}
+        self._unsettled: set[str] = set()
         self._verdicts: Counter[Verdict] = Counter()
         self._heap: list[tuple[int, str]] = []
         self._order: list[tuple[str, Entry]] | None = None
@@ -83,6 +89,8 @@ class Index:
         """Jobs that we work, by ID."""
         self.active_files: set[str] = set()
         """Names of their files in ``processing/``."""
+        self.active_companions: set[str] = set()
+        """Names of the files that came along with them, known before they come and until they have gone."""
         self.listener: Listener | None = None
         """Hears of every change, once it is set."""
         self.last_error = ""
@@ -105,14 +113,38 @@ class Index:
         return self._drop.copy()
 
     def set_drop(self, name: str, entry: Entry | None) -> None:
-        """Record a judgement; ``None``: the entry is gone."""
+        """Record a judgement; ``None``: the entry is gone. What it makes of the files that belong to it is seen to."""
+        self.set_drops([(name, entry)])
+
+    def set_drops(self, entries: Sequence[tuple[str, Entry | None]]) -> None:
+        """Record several judgements at once, which is cheaper where they are of one group."""
+        changed = self._grouping.changed(entries) if self._grouping is not None else dict(entries)
+        given = {name for name, _entry in entries}
+        for name, entry in changed.items():
+            if name in given or entry != self._drop.get(name):
+                self._set_drop(name, entry)
+
+    def companions(self, lead: str, *, shared: bool = True) -> Sequence[str]:
+        """The files of the drop directory that go with ``lead``; without ``shared`` those that nothing else needs."""
+        return self._grouping.companions(lead, shared=shared) if self._grouping is not None else ()
+
+    def own_judgements(self, names: Iterable[str]) -> Sequence[tuple[str, Entry]]:
+        """What each of ``names`` that is there was judged to be by itself, whatever it belongs to."""
+        if self._grouping is not None:
+            return self._grouping.entries(names)
+        return [(name, self._drop[name]) for name in names if name in self._drop]
+
+    def _set_drop(self, name: str, entry: Entry | None) -> None:
         self._order = None
+        self._unsettled.discard(name)
         before = self._drop.pop(name, None)
         if before is not None:
             self._verdicts[before.verdict] -= 1
         if entry is not None:
             self._drop[name] = entry
             self._verdicts[entry.verdict] += 1
+            if entry.verdict is Verdict.WAITING and not entry.held:
+                self._unsettled.add(name)
             known = before is not None and before.verdict is Verdict.READY and before.arrived == entry.arrived
             if entry.verdict is Verdict.READY and not known:
                 heapq.heappush(self._heap, (entry.arrived, name))
@@ -130,9 +162,9 @@ class Index:
             heapq.heappop(self._heap)
         return None
 
-    def waiting_names(self) -> list[str]:
-        """Entries that wait for something."""
-        return [name for name, entry in self._drop.items() if entry.verdict is Verdict.WAITING]
+    def unsettled_names(self) -> Sequence[str]:
+        """Entries that wait for something of their own, so that another look at them may find them ready."""
+        return list(self._unsettled)
 
     def count(self, verdict: Verdict) -> int:
         """Entries of the drop directory that were judged so."""
@@ -163,6 +195,10 @@ class Index:
         self.version += 1
         if self.listener is not None and before != mtime:
             self.listener.processing(name, mtime)
+        if self._grouping is not None and (before is None) != (mtime is None):
+            for waiting, entry in self._grouping.freed(name).items():
+                if entry != self._drop.get(waiting):
+                    self._set_drop(waiting, entry)
 
     def in_processing(self, name: str) -> bool:
         """Whether a file of this name is known to lie in ``processing/``."""
@@ -178,11 +214,12 @@ class Index:
 
     def foreign(self) -> list[tuple[str, int]]:
         """Files in ``processing/`` that are not ours, with their mtimes."""
-        return [(name, mtime) for name, mtime in self._processing.items() if name not in self.active_files]
+        ours = self.active_files | self.active_companions
+        return [(name, mtime) for name, mtime in self._processing.items() if name not in ours]
 
     def processing_count(self) -> int:
         """Our running jobs and foreign files."""
-        return len(self.active) + len(self._processing.keys() - self.active_files)
+        return len(self.active) + len(self._processing.keys() - self.active_files - self.active_companions)
 
     # -- ended ------------------------------------------------------------------------------------
 

@@ -108,11 +108,11 @@ class Intake:
         self.check()
 
     def _settling(self) -> float:
-        """Seconds after which something that waits may be ready; infinite when nothing waits."""
-        return max(_LEAST_PAUSE, self._readiness.settle_seconds) if self._index.waiting_count() else math.inf
+        """Seconds after which something that waits for itself may be ready; infinite when nothing does."""
+        return max(_LEAST_PAUSE, self._readiness.settle_seconds) if self._index.unsettled_names() else math.inf
 
     def _look_at_waiting(self) -> None:
-        for name in self._index.waiting_names():
+        for name in self._index.unsettled_names():
             self._touch(self._layout.drop, name, moved=False)
 
     def close(self) -> None:
@@ -277,8 +277,10 @@ class Intake:
             drop = self._layout.drop
             return [(name, self._readiness.judge(drop, name, entry, clock, moved)) for name, entry, moved in before]
 
-        for name, entry in await asyncio.to_thread(judge):
-            self._index.set_drop(name, entry)
+        judged = await asyncio.to_thread(judge)
+        self._index.set_drops(judged)
+        for name, _judgement in judged:
+            entry = self._index.drop_entry(name)
             if entry is not None and entry.verdict is Verdict.WAITING:
                 self._log.debug("waiting", name=name, reason=entry.reason)
 
@@ -290,8 +292,7 @@ class Intake:
         )
         for name, mtime in found:
             self._index.set_processing(name, mtime)
-        for name in left:  # in the same moment: nobody shall find it in both places
-            self._index.set_drop(name, None)
+        self._index.set_drops([(name, None) for name in left])  # at once: nobody shall find it in both places
 
     async def _look_at_ended(self, day: Day, directory: Path, names: Sequence[tuple[str, bool]]) -> None:
         jobs = [name for name, _moved in names if is_record(name)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hypersdkd.engine.claims import Claim
@@ -13,7 +14,8 @@ from hypersdkd.engine.plan import PlannedGuest, plan
 from hypersdkd.engine.workshop import Workshop
 from hypersdkd.host.files import remove_tree
 from hypersdkd.model.event import EventType
-from hypersdkd.model.guest import Guest
+from hypersdkd.model.guest import DiskSource, Guest
+from hypersdkd.model.job_config import sibling
 from hypersdkd.model.replies import MANIFEST
 from hypersdkd.model.stage import Stage
 
@@ -26,11 +28,23 @@ def write_orders(shop: Workshop, claim: Claim, guests: Sequence[Guest]) -> None:
     def busy(path: Path) -> bool:
         return in_use.get(path, claim.id) != claim.id
 
-    for number, planned in enumerate(plan(claim.id, guests, shop.places, busy), start=1):
+    located = _located(shop, claim, guests) if claim.companions else guests
+    for number, planned in enumerate(plan(claim.id, located, shop.places, busy), start=1):
         if known.pop(number, None) != planned.guest:
             _write_order(shop, claim, number, planned)
     for number in known:  # of a manifest that was changed before its retry
         remove_tree(guest_directory(shop, claim, number))
+
+
+def _located(shop: Workshop, claim: Claim, guests: Sequence[Guest]) -> list[Guest]:
+    """The guests with those of their sources that came along where they are now: beside the job's file."""
+    here, companions = shop.spool.layout.processing, frozenset(claim.companions)
+
+    def where(disk: DiskSource) -> DiskSource:
+        name = sibling(disk.source_path)
+        return replace(disk, source_path=str(here / name)) if name in companions else disk
+
+    return [replace(guest, disks=tuple(map(where, guest.disks))) for guest in guests]
 
 
 def _known_orders(shop: Workshop, claim: Claim) -> dict[int, Guest]:

@@ -344,6 +344,7 @@ class JobWork:
             ended_at=now(),
             runs=self.claim.runs,
             taken_for=self.claim.taken_for,
+            companions=[file_name_for_display(name) for name in self.claim.companions],
             guests=[fold.report() for fold in folds],
             problem=worst,
             problems=self._validation.problems,

@@ -12,7 +12,7 @@ from typing import Final
 
 from hypersdkd.engine.door import Door
 from hypersdkd.engine.layout import QueueLayout
-from hypersdkd.engine.readiness import Entry, Look, Readiness
+from hypersdkd.engine.readiness import Entry, Look, Readiness, Waits
 from hypersdkd.model.problem import ProblemError, fail
 from hypersdkd.model.replies import Receipt
 
@@ -50,8 +50,8 @@ class ObservedLayout(QueueLayout):
 class OwnersReadiness(Readiness):
     """The owner decides when a file is taken: what it might take is pending, and no file is opened to look."""
 
-    def _waits_for(self, path: Path, entry: Entry, before: Look | None, clock: float) -> tuple[str, Look | None]:
-        return "", None
+    def _waits_for(self, path: Path, entry: Entry, before: Look | None, clock: float) -> Waits:
+        return Waits("", None)
 
 
 class ObserversDoor(Door):

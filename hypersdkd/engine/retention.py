@@ -134,6 +134,8 @@ class Retention:
         claim = self._claims.read(job.id)
         if claim is None or claim.state is not ClaimState.FINISHED or self._claims.written(job.id) != job.written:
             return False
+        if os.path.lexists(self._claims.companions(job.id)):  # users' files, which nothing here may remove
+            return False
         return not any(is_locked(guest / LOCK) for guest in self._claims.guest_directories(job.id))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,7 @@ from typing import TypeVar
 import structlog
 
 from hypersdkd.engine.claims import Claim, ClaimState
+from hypersdkd.engine.grouping import alike
 from hypersdkd.engine.index import Ended, Index
 from hypersdkd.engine.job_log import job_log
 from hypersdkd.engine.job_work import JobWork
@@ -122,15 +123,22 @@ class Scheduler:
             job.reread()
 
     async def cancel_pending(self, name: str) -> None:
-        """Claim a waiting or ready file only to record it as cancelled."""
-        claim = await self.move(lambda: self._claim_cancelled(name))
+        """Claim a waiting or ready file only to record it as cancelled, with what belongs to it and to no other."""
+        companions = self._index.companions(name, shared=False)
+        self._index.active_companions.update(companions)
+        try:
+            claim = await self.move(lambda: self._claim_cancelled(name, companions))
+        except (OSError, ProblemError):
+            self._index.active_companions.difference_update(companions)
+            raise
+        self._index.set_drops([(gone, None) for gone in (name, *(companions if claim else ()))])
         if claim is None:
+            self._index.active_companions.difference_update(companions)
             raise fail("job-unknown", f"{name} is not in the queue any more")
-        self._index.set_drop(name, None)
         self._start(claim)
 
-    def _claim_cancelled(self, name: str) -> Claim | None:
-        claim = self._shop.spool.claim(name)
+    def _claim_cancelled(self, name: str, companions: Sequence[str]) -> Claim | None:
+        claim = self._shop.spool.claim(name, companions)
         if claim is not None:
             self._shop.spool.claims.ask_cancel(claim.id)
         return claim
@@ -144,36 +152,48 @@ class Scheduler:
             raise
 
     async def _claim(self, name: str) -> None:
-        known = self._index.drop_entry(name)
+        known, companions = self._index.drop_entry(name), self._index.companions(name)
+        group = self._index.own_judgements([name, *companions])
+        self._index.active_companions.update(companions)  # before they come: nobody shall take them for foreign files
         try:
-            claim, entry = await self.move(lambda: self._claim_if_ready(name))
+            claim, judged = await self.move(lambda: self._claim_if_ready(group))
         except (OSError, ProblemError) as error:
+            self._index.active_companions.difference_update(companions)
             self._log.error("cannot be claimed", name=name, error=str(error))
             before = self._index.drop_entry(name)
             if before is not None:
                 reason = f"cannot be claimed: {error}"
                 self._index.set_drop(name, replace(before, verdict=Verdict.WAITING, reason=reason))
             return
-        self._index.set_drop(name, entry)
-        if claim is not None:
+        self._index.set_drops(judged)
+        if claim is None:
+            self._index.active_companions.difference_update(companions)
+        else:
             job_log(claim.id).info("claimed")
             if known is not None:  # the file system's clock may be another host's, and ahead of ours
                 self._shop.on_claimed(claim.id, max(0.0, time.time() - known.arrived / 1e9))
             self._start(claim)
 
-    def _claim_if_ready(self, name: str) -> tuple[Claim | None, Entry | None]:
-        drop = self._shop.spool.layout.drop
-        # it may have waited long since it was judged: look once more
-        entry = self._readiness.judge(drop, name, self._index.drop_entry(name), time.monotonic(), False)
-        if entry is None or entry.verdict is not Verdict.READY:
-            return None, entry
-        return self._shop.spool.claim(name), None
+    def _claim_if_ready(
+        self, group: Sequence[tuple[str, Entry]]
+    ) -> tuple[Claim | None, Sequence[tuple[str, Entry | None]]]:
+        """Claim the first of a group with the others. They may have waited long since they were judged: look again."""
+        drop, clock = self._shop.spool.layout.drop, time.monotonic()
+        judged = [(name, self._readiness.judge(drop, name, before, clock, False)) for name, before in group]
+        (name, lead), *companions = judged
+        ready = lead is not None and lead.verdict is Verdict.READY and lead.needs == group[0][1].needs
+        pairs = zip(group[1:], companions, strict=True)
+        if not ready or not all(alike(before, now) for (_, before), (_, now) in pairs):
+            return None, judged
+        claim = self._shop.spool.claim(name, [companion for companion, _ in companions])
+        return claim, [(gone, None) for gone, _ in (judged if claim else judged[:1])]
 
     def _start(self, claim: Claim) -> None:
         job = JobWork(claim, self._shop)
         self._jobs[claim.id] = job
         self._index.active[claim.id] = job
         self._index.active_files.add(claim.file)
+        self._index.active_companions.update(claim.companions)
         self._shop.on_started(job)
         task = asyncio.create_task(job.run(), name=f"job {claim.id}")
         self._tasks[claim.id] = task
@@ -201,6 +221,9 @@ def record_end(
         index.active.pop(claim.id, None)
         index.active_files.discard(claim.file)
         index.set_processing(claim.file, None)
+        for name in claim.companions:
+            index.set_processing(name, None)
+        index.active_companions.difference_update(claim.companions)
         with contextlib.suppress(FileNotFoundError):  # its owner took the file out of processing/
             mtime = layout_of_day(*day).joinpath(claim.target).lstat().st_mtime_ns
             index.set_ended(day, claim.target, Ended(mtime, outcome is JobState.CANCELLED))

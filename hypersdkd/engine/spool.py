@@ -12,6 +12,18 @@ retrying    in ``failed/DATE/``, or (if the rename happened) in the drop directo
 pending     in the drop directory, waiting to be claimed again under the same ID
 ==========  =====================================================================================
 
+and of each of its companions (:mod:`hypersdkd.engine.group_moves`):
+
+==========  =====================================================================================
+claiming    where the file is: they follow it into the job's own directory
+claimed     in the job's own directory or in ``processing/``; all there before the file is
+active      in ``processing/``
+finishing   in ``processing/`` or ``processed|failed/DATE/TARGET.companions/``, before the file is
+finished    in that directory
+retrying    there or, once the file is in the drop directory, there too: it waits for them
+pending     in the drop directory
+==========  =====================================================================================
+
 A claim goes by way of the job's own directory, so that a file in ``processing/`` that another daemon
 claimed in the same moment is never taken for ours. Every call here blocks: run it off the loop.
 """
@@ -20,12 +32,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from hypersdkd.engine.claims import Claim, ClaimState, ClaimStore
+from hypersdkd.engine.group_moves import COMPANIONS, GroupMoves
 from hypersdkd.engine.guest_files import LOCK, ORDER
 from hypersdkd.engine.journal import read_journal
 from hypersdkd.engine.layout import QueueLayout
@@ -51,14 +64,16 @@ class Spool:
         """``taken`` tells whether an ID names a record that has no claim any more (an old or foreign one)."""
         self.layout = layout
         self.claims = ClaimStore(layout.jobs)
+        self._companions = GroupMoves(layout, self.claims)
         self._mode = mode
         self._taken_elsewhere = taken
 
     # -- claim ------------------------------------------------------------------------------------
 
-    def claim(self, name: str) -> Claim | None:
-        """Take ``name`` out of the drop directory. ``None`` when it is gone: another took it, or its owner."""
-        claim = self._open_claim(name)
+    def claim(self, name: str, companions: Sequence[str] = ()) -> Claim | None:
+        """Take ``name`` out of the drop directory, and ``companions`` with it. ``None`` when it is gone: another took
+        it, or its owner. ``FileExistsError`` while ``processing/`` has a companion's name: the claim then waits."""
+        claim = self._open_claim(name, tuple(companions))
         try:
             rename_into(self.layout.drop / name, self.claims.file(claim.id))
         except OSError as error:
@@ -68,12 +83,13 @@ class Spool:
             if isinstance(error, FileNotFoundError):
                 return None
             raise
+        self._companions.take(claim)
         return self._enter_processing(self.claims.advance(claim, ClaimState.CLAIMED))
 
-    def _open_claim(self, name: str) -> Claim:
+    def _open_claim(self, name: str, companions: tuple[str, ...]) -> Claim:
         again = self.claims.read(name)
         if again is not None and self._never_happened(again, name):
-            return again
+            return self.claims.write(replace(again, companions=companions))
         if again is not None and again.state is ClaimState.RETRYING:
             again = self._complete_retry(again)  # its last write failed; the file is here, and keeps its ID
         if again is not None and again.state is ClaimState.PENDING and again.file == name:
@@ -89,10 +105,11 @@ class Spool:
                     date="",
                     guests=0,
                     taken_for="",
+                    companions=companions,
                 )
             )
         new = job_id(name, self.taken)
-        claim = Claim(new, ClaimState.CLAIMING, new, name, now())
+        claim = Claim(new, ClaimState.CLAIMING, new, name, now(), companions=companions)
         self.claims.create(claim)
         return claim
 
@@ -116,6 +133,7 @@ class Spool:
             self.claims.advance(claim, ClaimState.FINISHED)
 
     def _enter_processing(self, claim: Claim) -> Claim:
+        self._companions.enter(claim)  # first: so what lies in processing/ is whole from the first moment on
         stem, number = claim.file, 1
         while True:
             try:
@@ -145,11 +163,13 @@ class Spool:
         directory.mkdir(mode=0o755, exist_ok=True)
         with contextlib.suppress(FileExistsError):  # only we wrote under that name: it was free
             write_new(self.layout.scratch, directory / (claim.target + SIDECARS[self._mode][outcome]), sidecar)
+        self._companions.lay_by(claim, directory / claim.target)  # first: an ended job's file has them beside it
         try:
             rename_new(self.layout.processing / claim.file, directory / claim.target)
         except FileNotFoundError:  # moved before the crash, or taken away by its owner
             pass
         except FileExistsError:  # another daemon put that name there a moment ago
+            self._companions.take_back(claim, directory / claim.target)
             target = self._free_name(directory, claim.target)
             return self.complete_finish(self.claims.advance(claim, ClaimState.FINISHING, target=target), sidecar)
         return self.claims.advance(claim, ClaimState.FINISHED, file=claim.target)
@@ -160,7 +180,7 @@ class Spool:
     @staticmethod
     def _free_name(directory: Path, file: str) -> str:
         name, number = file, 1
-        while any(os.path.lexists(directory / (name + suffix)) for suffix in ("", *SIDECAR_SUFFIXES)):
+        while any(os.path.lexists(directory / (name + suffix)) for suffix in ("", COMPANIONS, *SIDECAR_SUFFIXES)):
             number += 1
             name = f"{number}-{file}"
         return name
@@ -168,7 +188,8 @@ class Spool:
     # -- retry ------------------------------------------------------------------------------------
 
     def retry(self, job: str, date: str, file: str) -> Claim:
-        """Put an ended job's file back into the drop directory. The old sidecar goes to the job's directory."""
+        """Put an ended job's file back into the drop directory, and then its companions. The old sidecar goes to the
+        job's directory."""
         claim = self.claims.read(job) or self._adopt_record(job)
         if claim.state is not ClaimState.FINISHED:  # the record is another daemon's, the ID is in use
             raise fail("job-state", f"{job} is not an ended job")
@@ -191,6 +212,7 @@ class Spool:
         except FileExistsError as error:
             self.claims.advance(claim, ClaimState.FINISHED)
             raise fail("job-state", f"a new file {claim.id} waits in the drop directory") from error
+        self._companions.bring_back(directory / claim.file)
         with contextlib.suppress(FileNotFoundError, FileExistsError):
             sidecar = directory / (claim.file + ".error.json")
             rename_new(sidecar, self.claims.directory(claim.id) / f"error-{claim.runs}.json")
@@ -210,6 +232,8 @@ class Spool:
         if claim.state in {ClaimState.CLAIMING, ClaimState.CLAIMED}:
             if held:
                 self._unlink_claimed(claim)
+                if claim.state is ClaimState.CLAIMING:
+                    self._companions.take(claim)
                 return self._enter_processing(self.claims.advance(claim, ClaimState.CLAIMED))
             return self.claims.advance(claim, ClaimState.ACTIVE)
         if claim.state is ClaimState.RETRYING:

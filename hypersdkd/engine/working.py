@@ -132,7 +132,7 @@ def _crew(config: LoadedConfig, layout: QueueLayout, stack: AsyncExitStack) -> C
     stack.callback(calls.close)
     disk_thread = ThreadPoolExecutor(1, "spool")
     stack.callback(disk_thread.shutdown)
-    index = Index()
+    index = Index(groups=mode == "disk")
     announcer = Announcer(index)
     readiness = Readiness(mode, workflow.settle_seconds)
     spool = Spool(layout, mode, lambda name: index.where(name) is not None)

@@ -11,6 +11,7 @@ import fcntl
 import os
 import signal
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +52,24 @@ def rename_into(source: Path, target: Path) -> None:
     source.rename(target)
     sync_directory(target.parent)
     sync_directory(source.parent)
+
+
+def rename_together(source: Path, target: Path, names: Iterable[str]) -> list[str]:
+    """Rename files of the directory ``source`` into the directory ``target``, and make all of it durable at once.
+
+    No name is replaced: those that ``target`` has already are returned. One that ``source`` has not is passed over.
+    """
+    left = []
+    for name in names:
+        try:
+            _rename_noreplace(source / name, target / name)
+        except FileNotFoundError:
+            pass
+        except FileExistsError:
+            left.append(name)
+    sync_directory(target)
+    sync_directory(source)
+    return left
 
 
 def _rename_noreplace(source: Path, target: Path) -> None:

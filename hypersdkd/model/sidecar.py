@@ -20,7 +20,7 @@ class Ending:
     """All that a record is made of. ``guests`` are ``GuestFold.report()``s; ``ended_at`` is RFC 3339 UTC.
 
     ``taken_for`` is what the job's file was taken for: ``disk``, ``manifest`` or ``job-config``; empty for one
-    that ended before it was read.
+    that ended before it was read. ``companions`` are the names of the files that belong to it and went where it went.
     """
 
     id: str
@@ -36,6 +36,7 @@ class Ending:
     warnings: Sequence[Problem] = ()
     log_tail: Sequence[str] = ()
     taken_for: str = ""
+    companions: Sequence[str] = ()
 
     def record(self) -> dict[str, object]:
         """The record that fits the outcome and the mode."""
@@ -68,6 +69,7 @@ class Ending:
 
     def _work(self) -> dict[str, object]:
         return {
+            "companions": list(self.companions),
             "stages": job_stages(self.guests),
             "artifacts": self._artifacts(),
             "warnings": self._all_warnings(),

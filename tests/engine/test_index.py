@@ -38,7 +38,7 @@ def test_the_next_is_the_first_ready_one(moves: list[tuple[str, Entry | None]]) 
         assert index.next_ready() == (min(ready)[1] if ready else None)
         waiting = [key for key, found in truth.items() if found.verdict is Verdict.WAITING]
         assert index.waiting_count() == len(waiting)
-        assert set(index.waiting_names()) == set(waiting)
+        assert set(index.unsettled_names()) == set(waiting)
         assert index.queue_depth() == len(ready) + len(waiting)
         assert [key for key, _ in index.pending_in_order()][: len(ready)] == [key for _, key in sorted(ready)]
         assert index.drop_names() == set(truth)

@@ -96,7 +96,7 @@ async def test_what_comes_and_goes_is_seen_at_once(layout: QueueLayout) -> None:
             watched.move_in(name)
         await watched.until(lambda: watched.ready() == set(hostile))
         (layout.drop / "open.json").write_text('{"a"')
-        await watched.until(lambda: watched.index.waiting_names() == ["open.json"])
+        await watched.until(lambda: watched.index.unsettled_names() == ["open.json"])
         (layout.drop / "open.json").write_text('{"a": 1}')
         await watched.until(lambda: "open.json" in watched.ready())
         watched.move_in("theirs.json", layout.processing)

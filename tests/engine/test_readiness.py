@@ -212,7 +212,9 @@ def test_without_leases_even_a_moved_file_settles(tmp_path: Path, monkeypatch: p
 def test_a_disk_waits_for_its_own_end(tmp_path: Path, form: str) -> None:
     path = make(tmp_path / f"a.{form}")
     size = path.stat().st_size
-    assert verdict(judge(tmp_path, path.name, moved=True, mode="disk")) == ("ready", "")
+    first = judge(tmp_path, path.name, moved=True, mode="disk")
+    assert verdict(first) == ("waiting", "settling for 2 s (a file that needs it may come next)")
+    assert verdict(judge(tmp_path, path.name, first, clock=102.0, mode="disk")) == ("ready", "")
     cut(path, size // 2)
     kind, why = verdict(judge(tmp_path, path.name, moved=True, mode="disk"))
     assert kind == "waiting"
@@ -250,7 +252,7 @@ class Counted:
         self.answer = answer
         self.calls = 0
 
-    def __call__(self, _content: object) -> object:
+    def __call__(self, _content: object, **_options: object) -> object:
         self.calls += 1
         return self.answer
 
@@ -283,7 +285,7 @@ def test_an_incomplete_disk_is_looked_at_ever_more_rarely(tmp_path: Path, monkey
         looks += [clock] if look.calls > before else []
     assert looks == [0, 1, 3, 7, 15, 31, 63, 123, 183, 243]
     look.answer = ""
-    assert verdict(judge(tmp_path, "a.img", entry, 303.0, moved=True, mode="disk")) == ("ready", "")
+    assert verdict(judge(tmp_path, "a.img", entry, 303.0, mode="disk")) == ("ready", "")
 
 
 def test_each_change_of_an_incomplete_disk_is_looked_at_for_a_minute(
@@ -310,7 +312,7 @@ def test_each_change_of_an_incomplete_disk_is_looked_at_for_a_minute(
 def test_a_file_that_changes_or_fails_in_the_midst_of_it_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
-    def failing(_path: Path) -> str:
+    def failing(_path: Path, **_options: object) -> str:
         raise error
 
     (tmp_path / "a.img").write_bytes(b"x")

@@ -10,7 +10,7 @@ import pytest
 
 from hypersdkd.engine.claims import ClaimState
 from hypersdkd.engine.job_work import JobWork
-from hypersdkd.engine.readiness import Verdict
+from hypersdkd.engine.readiness import Entry, Verdict
 from hypersdkd.engine.scheduler import record_end
 from hypersdkd.model.event import EventType
 from hypersdkd.model.job import JobState
@@ -77,7 +77,7 @@ async def test_a_file_that_cannot_be_claimed_waits_and_says_why(base: Path, monk
     async with workbench(base) as bench:
         await bench.service.pause()
 
-        def full(_name: str) -> None:
+        def full(_name: str, _companions: object) -> None:
             raise OSError(28, "No space left on device")
 
         bench.drop("a.json", manifest(disk(base)))
@@ -95,7 +95,9 @@ async def test_a_file_that_cannot_be_claimed_waits_and_says_why(base: Path, monk
 
 async def test_what_is_gone_is_forgotten(base: Path) -> None:
     async with workbench(base, run=False) as bench:
+        bench.index.set_drop("gone.json", Entry(Verdict.READY))
         await bench.scheduler._claim("gone.json")
+        assert bench.index.drop_names() == set()
         with raises_problem("job-unknown"):
             await bench.scheduler.cancel_pending("gone.json")
         assert claims(bench) == {}

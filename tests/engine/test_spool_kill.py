@@ -35,14 +35,14 @@ def queue() -> Iterator[QueueLayout]:
         shutil.rmtree(base)
 
 
-def whole_life(layout: QueueLayout) -> None:
+def whole_life(layout: QueueLayout, companions: tuple[str, ...] = ()) -> None:
     """Claimed, failed, retried, claimed, completed."""
     spool = spool_of(layout)
-    claim = spool.claim(NAME)
+    claim = spool.claim(NAME, companions)
     assert claim is not None
     claim = spool.finish(claim, JobState.FAILED, b"failed")
     claim = spool.retry(claim.id, claim.date, claim.target)
-    claim = spool.claim(claim.file)
+    claim = spool.claim(claim.file, companions)
     assert claim is not None
     assert claim.runs == 2
     spool.finish(claim, JobState.COMPLETED, b"completed")
@@ -70,6 +70,64 @@ def test_a_life_killed_at_each_system_call(links: bool) -> None:
             assert claim is not None
             assert claim.runs <= 2
     assert at > 60, "nothing was killed"
+
+
+GROUP = {NAME: CONTENT, "base.vmdk": b"a parent", "base-flat.vmdk": b"its extent"}
+
+
+def where(layout: QueueLayout) -> dict[str, str]:
+    """The place of each file of the group."""
+    found = {path.name: path.parent for path in layout.base.rglob("*") if path.name in GROUP and path.is_file()}
+    return {name: str(place.relative_to(layout.base)) for name, place in found.items()}
+
+
+def is_together(layout: QueueLayout) -> bool:
+    places = where(layout)
+    lead = places.pop(NAME)
+    beside = lead if lead in {"to_be_processed", "processing"} else f"{lead}/{NAME}.companions"
+    return places == dict.fromkeys([name for name in GROUP if name != NAME], beside)
+
+
+@pytest.mark.parametrize("links", [False, True], ids=["flag", "links"])
+def test_a_group_stays_together_through_a_life_killed_at_each_system_call(links: bool) -> None:
+    alive = dict.fromkeys(GROUP.values(), 1)
+    companions = tuple(name for name in GROUP if name != NAME)
+    at, was_killed = 0, True
+    while was_killed:
+        at += 1
+        with queue() as layout:
+            for name, content in GROUP.items():
+                (layout.drop / name).write_bytes(content)
+            was_killed = killed(lambda: whole_life(layout, companions), at, links=links)
+            killed(lambda: recover(layout), NEVER, links=links)
+            assert contents(layout) == alive, at
+            assert is_together(layout), (at, where(layout))
+            check_at_rest(layout)
+            end_all(layout)
+            if (layout.drop / NAME).exists():
+                assert spool_of(layout).claim(NAME, companions) is not None
+                end_all(layout)
+            assert contents(layout) == alive, at
+            assert is_together(layout), (at, where(layout))
+            check_at_rest(layout)
+    assert at > 100, "nothing was killed"
+
+
+def test_a_groups_recovery_killed_at_each_system_call() -> None:
+    companions = tuple(name for name in GROUP if name != NAME)
+    for first in range(10, 150, 13):
+        at, was_killed = 0, True
+        while was_killed:
+            at += 1
+            with queue() as layout:
+                for name, content in GROUP.items():
+                    (layout.drop / name).write_bytes(content)
+                killed(lambda: whole_life(layout, companions), first)
+                was_killed = killed(lambda: recover(layout), at)
+                recover(layout)
+                assert contents(layout) == dict.fromkeys(GROUP.values(), 1), (first, at)
+                assert is_together(layout), (first, at, where(layout))
+                check_at_rest(layout)
 
 
 def test_a_recovery_killed_at_each_system_call() -> None:
@@ -129,8 +187,11 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(self.layout.drop.iterdir()))
     @rule(data=st.data(), at=KILL, again=KILL)
     def claim(self, data: st.DataObject, at: int, again: int) -> None:
-        name = data.draw(st.sampled_from(sorted(os.listdir(self.layout.drop))))
-        self.daemon(lambda: spool_of(self.layout).claim(name), at, again)
+        names = sorted(os.listdir(self.layout.drop))
+        name = data.draw(st.sampled_from(names))
+        free = sorted({*names} - {name, *os.listdir(self.layout.processing)})
+        along = data.draw(st.lists(st.sampled_from(free), unique=True)) if free else []
+        self.daemon(lambda: spool_of(self.layout).claim(name, along), at, again)
 
     @precondition(lambda self: self.claims(ClaimState.ACTIVE))
     @rule(data=st.data(), at=KILL, again=KILL, cancel=st.booleans())

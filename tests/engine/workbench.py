@@ -45,7 +45,7 @@ class Workbench:
         self.executor = executor
         self.changed = asyncio.Event()
         self.events: list[tuple[str, Event]] = []
-        self.index = Index()
+        self.index = Index(groups=mode == "disk")
         self.announcer = Announcer(self.index)
         self.plugins = Plugins.load()
         self.calls = HookCalls(self.plugins)

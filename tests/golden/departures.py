@@ -107,6 +107,7 @@ HYPER2KVM: Final[dict[str, tuple[str, str]]] = {
     "disk/fixer-off/05-ignored.vdi": ("processed", "the original never looks at VDI"),
     "disk/fixer-off/08-batch-mixed.json": ("failed", "the original lets the first of a list decide"),
     "disk/fixer-off/10-batch-empty.json": ("failed", "nothing was converted, which is no success"),
+    "disk/fixer-off/15-relative-input.json": (WAITING, "the disk that it names beside itself may come later"),
     "disk/fixer-off/16-input-qcow2.json": ("processed", "the original starts a second daemon for a qcow2"),
     "disk/fixer-off/19-zero.vmdk": (WAITING, "an empty disk is one whose content has not come yet"),
 }

@@ -215,7 +215,7 @@ class DaemonProcess:
         return {
             path.name: path
             for path in found
-            if path.parent.parent.name in {"processed", "failed"} and not path.name.endswith(sidecars)
+            if path.parent.parent.name in {"processed", "failed"} and not path.name.endswith((*sidecars, ".companions"))
         }
 
     def until_ended(self, *names: str, patience: float = PATIENCE) -> None:
