@@ -70,7 +70,8 @@ class WorkflowSettings(Group):
         ge=0,
         le=3600,
         description="Seconds that a file must be unchanged before it is taken where no lease can tell whether "
-        "somebody still writes it. Default: 2. Raise it for slow uploads that pause.",
+        "somebody still writes it; in disk mode every disk, since a snapshot, an OVF or a job config that needs it may "
+        "come next. Default: 2. Raise it for slow uploads that pause.",
     )
     max_attempts: int = Field(
         2,
