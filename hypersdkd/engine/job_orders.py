@@ -12,6 +12,7 @@ from hypersdkd.engine.guest_files import WorkOrder
 from hypersdkd.engine.journal import JournalWriter
 from hypersdkd.engine.plan import PlannedGuest, plan
 from hypersdkd.engine.workshop import Workshop
+from hypersdkd.host.companions import needed_beside
 from hypersdkd.host.files import remove_tree
 from hypersdkd.model.event import EventType
 from hypersdkd.model.guest import DiskSource, Guest
@@ -47,6 +48,14 @@ def _located(shop: Workshop, claim: Claim, guests: Sequence[Guest]) -> list[Gues
     return [replace(guest, disks=tuple(map(where, guest.disks))) for guest in guests]
 
 
+def _companions(shop: Workshop, claim: Claim, guest: Guest) -> tuple[str, ...]:
+    """Those of the job's companions that this guest's sources need: of a list's disks each guest gets its own."""
+    here, ours = shop.spool.layout.processing, frozenset(claim.companions)
+    sources = [Path(disk.source_path) for disk in guest.disks]
+    needed = [name for source in sources if source.parent == here for name in needed_beside(source)]
+    return tuple(dict.fromkeys(name for name in needed if name in ours))
+
+
 def _known_orders(shop: Workshop, claim: Claim) -> dict[int, Guest]:
     """Guests that are there already: after a kill while they were planned, or completed before a retry."""
     orders = {}
@@ -69,7 +78,8 @@ def _write_order(shop: Workshop, claim: Claim, number: int, planned: PlannedGues
     plugins = shop.worker_plugins
     roots = tuple(str(root) for root in shop.places.source_roots)
     queue = tuple(map(str, shop.places.queue))
-    order = WorkOrder(claim.id, planned.guest, roots, plugins.directories, plugins.names, queue)
+    companions = _companions(shop, claim, planned.guest)
+    order = WorkOrder(claim.id, planned.guest, roots, plugins.directories, plugins.names, queue, companions)
     with JournalWriter(directory, planned.guest.name) as journal:
         journal.append(EventType.CLAIMED, "", {"job": claim.id})
         if planned.problem is not None:

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Final
 from xml.etree.ElementTree import ParseError
 
@@ -20,6 +20,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 from hypersdkd.host import image_vhd, image_vhdx, image_vmdk
+from hypersdkd.host.files import open_regular
 from hypersdkd.host.image_file import ImageFile
 from hypersdkd.host.image_header import Detected, detect
 from hypersdkd.host.image_qcow2 import backing_file
@@ -81,9 +82,29 @@ def needs_of(fd: int, name: str) -> Needs:
         image = ImageFile.of(fd, name)
         found = detect(image)
         reader = _READERS.get(found.format)
-        return reader(image, name, found) if reader and suffix == f".{found.format}" else _unread(name)
+        fits = suffix in {f".{found.format}", f".a{found.format}"}  # .avhd and .avhdx: Hyper-V's checkpoints
+        return reader(image, name, found) if reader and fits else _unread(name)
     except ProblemError:
         return _unread(name)
+
+
+def needed_beside(path: Path) -> list[str]:
+    """All names that the file at ``path`` needs beside it, and those that these need, as they lie there now."""
+    found: list[str] = []
+    ahead = [path.name]
+    for name in ahead:
+        try:
+            fd = open_regular(path.parent / name)
+        except OSError:  # LOAD will say so
+            continue
+        try:
+            needed = [companion.name for companion in needs_of(fd, name).companions]
+        finally:
+            os.close(fd)
+        more = [one for one in dict.fromkeys(needed) if one not in found and one != path.name]
+        found += more
+        ahead += more
+    return found
 
 
 def _unread(name: str) -> Needs:
@@ -180,15 +201,16 @@ def _of_qcow2(image: ImageFile, name: str, _found: Detected) -> Needs:
 
 
 def _of_vhd(image: ImageFile, name: str, _found: Detected) -> Needs:
-    return _of_child(name, image_vhd.parent_of(image))
+    return _of_parent(name, image_vhd.parent_of(image))
 
 
 def _of_vhdx(image: ImageFile, name: str, _found: Detected) -> Needs:
-    return _of_child(name, image_vhdx.parent_of(image))
+    return _of_parent(name, image_vhdx.parent_of(image))
 
 
-def _of_child(name: str, parent: ParentClaim | None) -> Needs:
-    return ALONE if parent is None else _siblings(name, map(Companion, parent.names[:1]))
+def _of_parent(name: str, parent: ParentClaim | None) -> Needs:
+    """By the first of its names; they are the same but for a parent that was renamed by hand."""
+    return _siblings(name, map(Companion, parent.names[:1])) if parent is not None else ALONE
 
 
 #: Formats of disks that may name others, by the name that :func:`detect` gives them.

@@ -27,6 +27,9 @@ MAX_FILES: Final = 4200
 #: Links of one chain; vSphere allows 32 snapshots, and App Volumes a few more.
 MAX_LINKS: Final = 64
 
+#: Hexadecimal digits of a content id at most.
+_ID_DIGITS: Final = 8
+
 _TYPE: Final = "twoGbMaxExtentSparse"  # of our own descriptors: qemu reads every kind of extent in it
 
 _Parts = tuple[str | int | Zeros, ...]
@@ -59,8 +62,9 @@ def read_descriptor(image: ImageFile) -> Descriptor:
         )
     if image.size > DESCRIPTOR_LIMIT:
         raise fail("image-limits", f"{image.name} is a descriptor of {image.size} bytes; 1 MiB is allowed")
-    text = image.start(DESCRIPTOR_LIMIT)
-    if text.rstrip(b"\0").count(b"\0"):
+    text, _, rest = image.start(DESCRIPTOR_LIMIT).rstrip(b"\0").partition(b"\0")
+    # qemu writes a new content id over the old text: where it has fewer digits, the end of that is left behind a NUL
+    if len(rest) >= _ID_DIGITS or not text.endswith(rest):
         raise fail("image-invalid", f"the descriptor {image.name} is no plain text")
     return parse_descriptor(image.name, text)
 

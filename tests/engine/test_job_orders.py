@@ -9,6 +9,7 @@ import pytest
 from hypersdkd.engine.guest_files import WorkOrder
 from hypersdkd.engine.job_orders import guest_directory, write_orders
 from hypersdkd.model.guest import DiskSource, Guest
+from tests import vmdks
 from tests.engine.workbench import disk, workbench
 
 
@@ -37,8 +38,25 @@ async def test_sources_that_came_along_are_beside_the_jobs_file(base: Path) -> N
             str(drop / "sub" / "near.raw"),
             paths[4],
         ]
+        assert [order.companions for order in orders] == [()] * 5, "none of them needs another"
         journals = [guest_directory(bench.shop, claim, number) / "journal.jsonl" for number in range(1, 6)]
         assert not [journal for journal in journals if '"failed"' in journal.read_text()], "all were found there"
+
+
+async def test_each_guest_of_a_list_is_given_the_files_that_its_own_disk_needs(base: Path) -> None:
+    """A list may have 10,000 disks, each of several files; the worker is let to no others."""
+    async with workbench(base, mode="disk", run=False) as bench:
+        for name in ("a", "b"):
+            vmdks.esx_flat(bench.layout.drop, name, vmdks.content())
+        (bench.layout.drop / "job.json").write_text("{}")
+        companions = ["a.vmdk", "b.vmdk", "a-flat.vmdk", "b-flat.vmdk"]
+        claim = bench.shop.spool.claim("job.json", companions)
+        assert claim is not None
+        (bench.layout.processing / "a-ctk.vmdk").write_text("another's")
+        guests = [Guest(name, (DiskSource("vmdk", f"{name}.vmdk"),)) for name in ("a", "b")]
+        write_orders(bench.shop, claim, guests)
+        orders = [WorkOrder.read(guest_directory(bench.shop, claim, number)) for number in (1, 2)]
+        assert [order.companions for order in orders] == [("a-flat.vmdk",), ("b-flat.vmdk",)]
 
 
 async def test_orders_are_written_once_and_those_of_a_changed_document_replaced(base: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hypersdkd.host.companions import ALONE, Needs, needs_of
+from hypersdkd.host.companions import ALONE, Needs, needed_beside, needs_of
 from tests import images, vhds, vmdks
 
 OVF = """<?xml version="1.0"?>
@@ -214,8 +214,37 @@ def test_a_qcow2_that_makes_no_sense_needs_nothing(tmp_path: Path) -> None:
     assert needs(images.make(tmp_path / "a.vdi", size=images.MIB)) == ALONE
 
 
-STARTS = st.sampled_from([b"", b"KDMV", b"QFI\xfb", b"# Disk DescriptorFile\n", b"<Envelope>", b"{", b"COWD"])
-NAMES = st.sampled_from(["a.vmdk", "a.qcow2", "a.ovf", "a.json", "a.yaml", "a.raw", "a-s001.vmdk", "a", "\n.vmdk"])
+# -- VHD and VHDX ----------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_is_told_by_its_content_and_the_suffix_that_hyper_v_gives_it(tmp_path: Path) -> None:
+    vhds.sparse(tmp_path / "top.avhd", images.MIB, {}, parent=("C:\\VMs\\base.vhd", b"b" * 16))
+    vhds.vhdx(tmp_path / "top.avhdx", images.MIB, {}, parent=vhds.linkage(vhds.BASE_ID))
+    assert [names(tmp_path / name) for name in ("top.avhd", "top.avhdx")] == [["base.vhd"], ["base.vhdx"]]
+    (tmp_path / "top.avhdx").rename(tmp_path / "top.raw")
+    assert needs(tmp_path / "top.raw") == ALONE
+
+
+# -- all that a file needs -------------------------------------------------------------------------------
+
+
+def test_what_is_needed_by_what_is_needed(tmp_path: Path) -> None:
+    vmdks.esx_flat(tmp_path, "web", vmdks.content())
+    top = vmdks.esx_delta(tmp_path, "web-000001", "web.vmdk", vmdks.ODD, {})
+    extents = ["web-000001-delta.vmdk", "web.vmdk", "web-000001-ctk.vmdk", "web-flat.vmdk", "web-ctk.vmdk"]
+    assert sorted(needed_beside(top)) == sorted(extents)
+    write(tmp_path / "one.yaml", "input: two.yaml\n")
+    write(tmp_path / "two.yaml", "input: one.yaml\n")
+    assert needed_beside(tmp_path / "one.yaml") == ["two.yaml"]
+    assert needed_beside(tmp_path / "missing") == []
+
+
+STARTS = st.sampled_from(
+    [b"", b"KDMV", b"QFI\xfb", b"# Disk DescriptorFile\n", b"<Envelope>", b"{", b"COWD", b"conectix", b"vhdxfile"]
+)
+NAMES = st.sampled_from(
+    ["a.vmdk", "a.qcow2", "a.ovf", "a.json", "a.yaml", "a.raw", "a.vhd", "a.vhdx", "a-s001.vmdk", "a", "\n.vmdk"]
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)

@@ -56,6 +56,17 @@ def read(path: Path) -> bytes:
     return output.read_bytes()
 
 
+@pytest.mark.parametrize("digits", range(1, 9))
+def test_what_qemu_leaves_of_a_longer_content_id(tmp_path: Path, digits: int) -> None:
+    """One in 256 of its descriptors has the end of the former text behind a NUL."""
+    before = vmdks.text("vmfs", 'RW 8 VMFS "a-flat.vmdk"').replace(b"CID=00001234", b"CID=12345678")
+    after = before.replace(b"CID=12345678", b"CID=" + b"a" * digits) + b"\0"
+    path = tmp_path / "a.vmdk"
+    path.write_bytes((after + before[len(after) :]).ljust(1024, b"\0"))
+    with opened(path) as image:
+        assert read_descriptor(image).content_id == int("a" * digits, 16)
+
+
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
     """Where the disk's files lie."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -82,6 +83,21 @@ def test_a_chain_of_snapshots(daemon, tmp_path, reverse) -> None:
     top, files, before = f"{stem}-000001.vmdk", group(made), set(daemon.ended())
     drop(daemon, files, sorted(files, reverse=reverse))
     assert_holds(assert_one_job(daemon, top, files, before), vmdks.applied(data, writes), tmp_path)
+
+
+def test_a_qcow2_and_its_backing_file(daemon, tmp_path) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    (tmp_path / "base.raw").write_bytes(vmdks.content())
+    qemu_img("convert", "-f", "raw", "-O", "qcow2", tmp_path / "base.raw", made / "base.qcow2")
+    options = ["-q", "-f", "qcow2", "-F", "qcow2", "-b", "base.qcow2", "top.qcow2"]
+    subprocess.run(["qemu-img", "create", *options], cwd=made, check=True)
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -q -P 7 0 4096", "top.qcow2"], cwd=made, check=True)
+    files, before = group(made), set(daemon.ended())
+    drop(daemon, files, ["top.qcow2", "base.qcow2"])
+    assert_holds(
+        assert_one_job(daemon, "top.qcow2", files, before), vmdks.applied(vmdks.content(), {0: b"\7" * 4096}), tmp_path
+    )
 
 
 def test_a_job_config_with_a_disk_beside_it(daemon, tmp_path) -> None:
