@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -34,6 +34,7 @@ class GuestContext:
         self._journal = journal
         self._disks: list[SourceDisk] = []
         self._outputs: list[OutputDisk] = []
+        self._findings: dict[str, object] = {}
         self._stage = ""
         self._stage_started = 0.0
         self._last_progress = 0.0
@@ -66,6 +67,11 @@ class GuestContext:
         """What CONVERT wrote."""
         return tuple(self._outputs)
 
+    @property
+    def findings(self) -> Mapping[str, object]:
+        """What was found so far."""
+        return dict(self._findings)
+
     def temporary_for(self, index: int) -> Path:
         """Where to write disk ``index``."""
         return temporary_output(self._directory, Path(self.guest.outputs[index]), index)
@@ -96,6 +102,7 @@ class GuestContext:
 
     def finding(self, key: str, value: object) -> None:
         """A fact for the report."""
+        self._findings[key] = value
         self._emit(EventType.FINDING, key=key, value=value)
 
     def check(self, name: str, passed: bool, detail: str = "") -> None:

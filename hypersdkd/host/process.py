@@ -23,7 +23,11 @@ from hypersdkd.host.landlock import Confinement, confining
 from hypersdkd.model.problem import fail
 
 #: Debian's package of each program that is run.
-PACKAGES: Final[Mapping[str, str]] = {"qemu-img": "qemu-utils", "qemu-io": "qemu-utils"}
+PACKAGES: Final[Mapping[str, str]] = {
+    "qemu-img": "qemu-utils",
+    "qemu-io": "qemu-utils",
+    "qemu-system-x86_64": "qemu-system-x86",
+}
 
 #: Bytes of standard output that are kept; what follows is read and dropped.
 OUTPUT_LIMIT: Final = 1 << 20

@@ -147,6 +147,13 @@ def zstd_works(directory: Path) -> bool:
     return done.returncode == 0
 
 
+def make_empty(path: Path, size: int) -> None:
+    """A new qcow2 image of ``size`` bytes that holds nothing. Raises ``tool-failed`` and ``tool-missing``."""
+    done = run([PROGRAM, "create", "-q", "-f", "qcow2", str(path), str(size)], timeout=_LOOK_SECONDS)
+    if done.returncode:
+        raise fail("tool-failed", f"qemu-img create failed: {_reason(done)}", detail=done.stderr)
+
+
 def info(source: Source) -> ImageInfo:
     """Look at an image, also one that is being written to. Raises ``image-invalid`` if qemu cannot open it."""
     done = run(

@@ -54,6 +54,18 @@ GUEST_CODES: Final[Mapping[str, CodeMeaning]] = {
         "A file of the guest is not what it should be: a strange link, a device, or far too large.",
         "Look at the file in the guest; turn off the fix that needs it if that is how it shall be.",
     ),
+    "boot-failed": CodeMeaning(
+        "The converted guest did not boot in a throw-away machine with virtio devices; it was not published.",
+        "See the console's log and the picture among the job's artifacts; boot_test: false converts it all the same.",
+    ),
+    "boot-undecided": CodeMeaning(
+        "Whether the converted guest boots is not known (a warning).",
+        "See the picture of its screen; with console=ttyS0 on the guest's kernel command line there is more to see.",
+    ),
+    "boot-network": CodeMeaning(
+        "The converted guest boots, and does not answer to the address that its configuration has (a warning).",
+        "Log in on its console and compare the names of its interfaces with its network configuration.",
+    ),
     "guest-no-virtio": CodeMeaning(
         "A kernel of the guest has no drivers for KVM's virtio devices (a warning).",
         "Install a kernel with virtio in the guest, or give the converted guest a SATA disk and an e1000 card.",

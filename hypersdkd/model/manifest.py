@@ -220,11 +220,6 @@ def _repeated(rows: Sequence[object], path: str, key: str, code: str) -> tuple[P
 def _unsupported(pipeline: Mapping[str, object], path: str) -> tuple[Problem, ...]:
     """Warnings for what the manifest may say and this build cannot do."""
     warnings: list[Problem] = []
-    validate = _member(pipeline, "validate")
-    if validate.get("boot_test") is True and validate.get("enabled") is not False:
-        place = f"{path}.validate.boot_test"
-        message = f"{place}: a boot test is not available in this build"
-        warnings.append(Problem("manifest-unsupported", message, path=place))
     if _member(pipeline, "convert").get("enabled") is False:
         place = f"{path}.convert.enabled"
         message = f"{place}: CONVERT cannot be turned off; the guest is converted"

@@ -36,6 +36,10 @@ class StepContext(Protocol):
     def outputs(self) -> Sequence[OutputDisk]:
         """What CONVERT wrote, in boot order; empty before that."""
 
+    @property
+    def findings(self) -> Mapping[str, object]:
+        """What was found so far, by its key."""
+
     def add_output(self, output: OutputDisk) -> None:
         """CONVERT hands over a finished disk under its temporary name."""
 

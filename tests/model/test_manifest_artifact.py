@@ -139,7 +139,6 @@ def test_unknown_keys_and_what_cannot_be_done_are_warnings() -> None:
     document = artifact(disk(chksum="x"), pipeline={"convert": {"enabled": False}, "validate": {"boot_test": True}})
     assert [(warning.code, warning.path) for warning in read(document).warnings] == [
         ("manifest-unknown-key", "disks[0].chksum"),
-        ("manifest-unsupported", "pipeline.validate.boot_test"),
         ("manifest-unsupported", "pipeline.convert.enabled"),
     ]
 

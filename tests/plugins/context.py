@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,12 +23,16 @@ class MemoryContext:
     disks: list[SourceDisk] = field(default_factory=list)
     outputs: list[OutputDisk] = field(default_factory=list)
     moves: list[tuple[int, int]] = field(default_factory=list)
-    findings: list[tuple[str, object]] = field(default_factory=list)
+    told: list[tuple[str, object]] = field(default_factory=list)
     checks: list[tuple[str, bool, str]] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     attached: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
+
+    @property
+    def findings(self) -> Mapping[str, object]:
+        return dict(self.told)
 
     def add_output(self, output: OutputDisk) -> None:
         self.outputs.append(output)
@@ -41,7 +45,7 @@ class MemoryContext:
         self.moves.append((done, total))
 
     def finding(self, key: str, value: object) -> None:
-        self.findings.append((key, value))
+        self.told.append((key, value))
 
     def check(self, name: str, passed: bool, detail: str = "") -> None:
         self.checks.append((name, passed, detail))

@@ -49,7 +49,7 @@ def test_good(tmp_path: Path, form: str, options: tuple[str, ...], variant: str)
     (disk,) = context.disks
     assert (disk.path, disk.format, disk.variant, disk.virtual_size) == (path, form, variant, 16 * images.MIB)
     assert disk.file_size == path.stat().st_size
-    ((key, fact),) = context.findings
+    ((key, fact),) = context.told
     assert key == "source"
     assert fact == {
         "path": str(path),
@@ -77,7 +77,7 @@ def test_a_hostile_name_is_told_harmlessly(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"a\nb\x1b[2J\xff.raw")
     path.write_bytes(b"x" * 1000)
     context = loaded(tmp_path, str(path), "raw")
-    assert context.findings[0][1]["path"].endswith(r"a\nb\x1b[2J\udcff.raw")  # type: ignore[index]
+    assert context.told[0][1]["path"].endswith(r"a\nb\x1b[2J\udcff.raw")  # type: ignore[index]
     assert context.warnings[0].message.isprintable()
     with raises_problem("source-type-mismatch") as caught:
         loaded(tmp_path, str(path), "qcow2")
@@ -96,7 +96,7 @@ def test_a_promised_size_and_checksum_are_held(tmp_path: Path) -> None:
     right = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
     context = loaded(tmp_path, path, "qcow2", size=path.stat().st_size, checksum=right.upper().replace("SHA", "sha"))
     assert context.checks == [("source-checksum", True, right)]
-    assert context.findings[0][1]["checksum"] == right  # type: ignore[index]
+    assert context.told[0][1]["checksum"] == right  # type: ignore[index]
     assert context.moves[-1] == (path.stat().st_size,) * 2
 
 
@@ -111,7 +111,7 @@ def test_a_promise_that_is_broken(tmp_path: Path) -> None:
 def test_checksums_on_request(tmp_path: Path) -> None:
     path = images.make(tmp_path / "disk.vdi")
     context = loaded(tmp_path, path, "vdi", checksums=True)
-    assert context.findings[0][1]["checksum"] == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()  # type: ignore[index]
+    assert context.told[0][1]["checksum"] == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()  # type: ignore[index]
 
 
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_all_files_of_a_disk_are_told_and_checked(tmp_path: Path) -> None:
     path = vmdks.esx_flat(tmp_path, "web01", vmdks.content())
     context = loaded(tmp_path, path, "vmdk", checksums=True)
     digests = {name: "sha256:" + hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in NAMES}
-    fact = context.findings[0][1]
+    fact = context.told[0][1]
     assert isinstance(fact, dict)
     assert (fact["variant"], fact["file_size"]) == ("vmfs", sum((tmp_path / name).stat().st_size for name in NAMES))
     assert fact["checksum"] == digests["web01.vmdk"]

@@ -58,7 +58,7 @@ def test_checksums_on_request(tmp_path: Path) -> None:
     context, output = converted(tmp_path, checksums=True)
     validate_image.validate_outputs(context)
     digest = "sha256:" + hashlib.sha256(output.read_bytes()).hexdigest()
-    assert context.findings[-1] == (
+    assert context.told[-1] == (
         "output-checksum",
         {"path": context.guest.outputs[0], "checksum": digest},
     )

@@ -1,0 +1,75 @@
+"""A guest's hardware, as far as LOAD, INSPECT and FIX found it out: what the converted guest is given in its place.
+
+Findings come from strangers' documents and from the guest: whatever is not as it should be counts as not known.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+#: Network cards of a guest at most; VMware's have ten.
+MOST_CARDS: Final = 16
+
+_MAC: Final = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A network card. ``mac`` is in lower case; ``network`` what it was connected to, empty where that is not known."""
+
+    mac: str
+    network: str = ""
+
+
+def cards(findings: Mapping[str, object]) -> tuple[Card, ...]:
+    """The cards that the source tells of (``nics``), else those that the guest configures (``interfaces``)."""
+    told = [Card(_mac(item), str(item.get("network", "") or "")) for item in _items(findings, "nics")]
+    found = told or [Card(_mac(item)) for item in _items(findings, "interfaces")]
+    by_mac = {card.mac: card for card in found if card.mac}
+    return tuple(by_mac.values())[:MOST_CARDS]
+
+
+def addresses(findings: Mapping[str, object]) -> tuple[str, ...]:
+    """The IPv4 addresses that the guest's own configuration gives it, without their prefixes."""
+    found: dict[str, None] = {}
+    for item in _items(findings, "interfaces"):
+        listed = item.get("addresses")
+        for text in listed if isinstance(listed, Sequence) and not isinstance(listed, str) else ():
+            try:
+                found[str(ipaddress.IPv4Interface(str(text)).ip)] = None
+            except ValueError:
+                continue  # IPv6, a name, or nothing
+    return tuple(found)
+
+
+def firmware(findings: Mapping[str, object]) -> str:
+    """``bios`` or ``uefi``: what the disk can boot with, else what the source was set to."""
+    system = findings.get("system")
+    if isinstance(system, Mapping) and system.get("os_type"):
+        return "uefi" if system.get("firmware") == "uefi" else "bios"
+    hardware = findings.get("hardware")
+    told = hardware.get("firmware") if isinstance(hardware, Mapping) else findings.get("firmware")
+    return "uefi" if str(told) in {"uefi", "efi"} else "bios"
+
+
+def number(findings: Mapping[str, object], name: str) -> int | None:
+    """A positive whole number of the hardware that the source tells of: ``cpus``, ``memory`` (bytes)."""
+    hardware = findings.get("hardware")
+    value = hardware.get(name) if isinstance(hardware, Mapping) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _items(findings: Mapping[str, object], key: str) -> Iterator[Mapping[str, object]]:
+    listed = findings.get(key)
+    for item in listed if isinstance(listed, Sequence) and not isinstance(listed, str) else ():
+        if isinstance(item, Mapping):
+            yield item
+
+
+def _mac(item: Mapping[str, object]) -> str:
+    mac = str(item.get("mac", "")).strip().lower().replace("-", ":")
+    return mac if _MAC.fullmatch(mac) and not int(mac[:2], 16) & 1 else ""

@@ -1,0 +1,40 @@
+"""Hardware out of findings, whoever made them."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hypersdkd.model.guest_hardware import Card, addresses, cards, firmware, number
+
+INTERFACES = [{"name": "ens192", "mac": "00-50-56-AA-BB-01", "addresses": ["10.0.2.77/24", "fe80::1/64", "dhcp"]}]
+
+
+def test_what_the_source_tells_comes_before_what_the_guest_has() -> None:
+    assert cards({"interfaces": INTERFACES}) == (Card("00:50:56:aa:bb:01"),)
+    nics = [{"mac": "00:50:56:aa:bb:02", "network": "VM Network"}, {"mac": ""}, {"mac": "01:00:5e:00:00:01"}]
+    assert cards({"interfaces": INTERFACES, "nics": nics}) == (Card("00:50:56:aa:bb:02", "VM Network"),)
+    assert addresses({"interfaces": INTERFACES}) == ("10.0.2.77",)
+
+
+def test_the_disk_decides_on_the_firmware() -> None:
+    assert firmware({}) == "bios"
+    assert firmware({"hardware": {"firmware": "efi"}}) == "uefi"
+    assert firmware({"hardware": {"firmware": "efi"}, "system": {"os_type": "linux", "firmware": "bios"}}) == "bios"
+
+
+def test_numbers() -> None:
+    hardware = {"hardware": {"cpus": 4, "memory": True, "x": -1}}
+    assert [number(hardware, name) for name in ("cpus", "memory", "x", "y")] == [4, None, None, None]
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["mac", "addresses", "cpus"]), inner),
+    max_leaves=9,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["nics", "interfaces", "system", "hardware", "firmware"]), _JSON))
+def test_anything_may_be_found(findings: dict[str, object]) -> None:
+    cards(findings), addresses(findings), firmware(findings), number(findings, "cpus")
