@@ -10,7 +10,7 @@ from typing import Final
 from hypersdkd.host import boot_config
 from hypersdkd.host.stable_names import StableNames
 from hypersdkd.model.problem import Problem, one_line
-from hypersdkd.spec.fixing import attempt, edit, files_in, text_of
+from hypersdkd.spec.fixing import attempt, edit, files_in, present, text_of
 from hypersdkd.spec.hooks import hookimpl
 from hypersdkd.spec.system import FixContext, Fixer
 
@@ -52,14 +52,14 @@ def fix_grub(context: FixContext) -> None:
     unknown: dict[str, str] = {}
     stable = _stable(context, unknown)
     serial = context.options.get("serial_console") is True
-    for path in _defaults(context):
+    for path in present(context, _defaults(context)):
         edit(context, path, lambda text: boot_config.uuids_enabled(stable(text)))
     if serial:
         edit(context, _DEFAULTS, boot_config.default_serial_console_added)
     for kind, path in _configurations(context):
         edit(context, path, lambda text, kind=kind: _serial(stable(text), kind, serial))  # type: ignore[misc]
     edit(context, "/etc/kernel/cmdline", lambda text: _serial_arguments(stable(text), serial))
-    for path in (*_GRUBENV, *_of_vendors(context, "grubenv")):
+    for path in present(context, (*_GRUBENV, *_of_vendors(context, "grubenv"))):
         attempt(context, partial(_mend_environment, context, path, lambda text: _serial(stable(text), "grub", serial)))
     _mend_device_map(context)
     if unknown:
@@ -99,8 +99,8 @@ def _defaults(context: FixContext) -> Iterator[str]:
 
 def _configurations(context: FixContext) -> Iterator[tuple[str, str]]:
     for kind, paths in _PLAIN.items():
-        yield from ((kind, path) for path in paths)
-    yield from (("grub", path) for path in _of_vendors(context, "grub.cfg"))
+        yield from ((kind, path) for path in present(context, paths))
+    yield from (("grub", path) for path in present(context, _of_vendors(context, "grub.cfg")))
     for place in _ENTRY_DIRECTORIES:
         yield from (("entry", path) for path in files_in(context, f"{place}/loader/entries", ".conf"))
 
@@ -124,7 +124,7 @@ def _mend_environment(context: FixContext, path: str, change: Callable[[str], st
 
 def _mend_device_map(context: FixContext) -> None:
     """GRUB 2 finds the disks itself unless an old map misleads it; GRUB legacy's tools need one."""
-    legacy = any(context.system.kind(f"/boot/grub/{name}") for name in ("menu.lst", "grub.conf"))
+    legacy = bool({"menu.lst", "grub.conf"} & set(context.system.names("/boot/grub")))
     if legacy:
         edit(context, "/boot/grub/device.map", boot_config.virtio_mapped)
     for directory in ("/boot/grub2", *(() if legacy else ("/boot/grub",))):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Sequence
 from typing import Final
 
 from hypersdkd.host import leftovers
-from hypersdkd.spec.fixing import edit, files_in, text_of
+from hypersdkd.spec.fixing import edit, files_in, present, text_of
 from hypersdkd.spec.hooks import hookimpl
 from hypersdkd.spec.system import FixContext, Fixer
 
@@ -39,20 +38,24 @@ def fix_leftovers(context: FixContext) -> None:
 
 def _disable_units(context: FixContext) -> None:
     system = context.system
-    wanting = [path for path in files_in(context, _UNITS) if path.endswith((".wants", ".requires"))]
+    names = system.names(_UNITS)
+    wanting = [f"{_UNITS}/{name}" for name in names if name.endswith((".wants", ".requires"))]
     for directory in (_UNITS, *wanting):
-        for path in files_in(context, directory):
-            if leftovers.service_of(posixpath.basename(path)) and system.kind(path) == "link":
+        for path in (f"{directory}/{name}" for name in system.names(directory) if leftovers.service_of(name)):
+            if system.target(path) not in {None, "/dev/null"}:
                 system.remove(path)
 
 
 def _disable_scripts(context: FixContext) -> None:
     system = context.system
-    for directory in (place.format(level) for place in _RUN_LEVELS for level in range(7)):
-        for path in files_in(context, directory):
-            stopped, target = leftovers.stopped_link(posixpath.basename(path)), system.target(path)
-            if stopped and target:
-                system.remove(path)
+    units = {name for place in _PACKAGED_UNITS for name in system.names(place)}
+    for directory in present(context, (place.format(level) for place in _RUN_LEVELS for level in range(7))):
+        for name in system.names(directory):
+            stopped = leftovers.stopped_link(name)
+            if not stopped or f"{stopped[3:]}.service" in units:
+                continue  # systemd passes over a script beside a unit of its name
+            if target := system.target(f"{directory}/{name}"):
+                system.remove(f"{directory}/{name}")
                 system.link(f"{directory}/{stopped}", target)
     if system.kind("/etc/init/vmware-tools.conf") and not system.kind("/etc/init/vmware-tools.override"):
         system.write("/etc/init/vmware-tools.override", b"manual\n")

@@ -41,6 +41,14 @@ def test_init_scripts_are_stopped() -> None:
     assert run(dict(system.files)).changes == ()
 
 
+def test_a_script_beside_a_unit_of_its_name_is_not_run_anyway() -> None:
+    files: dict[str, Entry | str] = {
+        "/etc/rc2.d/S01open-vm-tools": Link("../init.d/open-vm-tools"),
+        "/lib/systemd/system/open-vm-tools.service": "",
+    }
+    assert run(files).changes == ()
+
+
 def test_the_display_and_shared_folders() -> None:
     system = run(
         {

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import pytest
-from hypersdkd_plugins import fix_fstab, fix_grub, fix_leftovers, fix_network, fix_selinux, fix_uefi_fallback
+from hypersdkd_plugins import (
+    fix_fstab,
+    fix_grub,
+    fix_leftovers,
+    fix_network,
+    fix_network_early,
+    fix_selinux,
+    fix_uefi_fallback,
+)
 
 from hypersdkd.model.guest_facts import GuestFacts
 from hypersdkd.spec.system import Fixer
 from tests.plugins.distributions import DISTRIBUTIONS, MAC, Paper
 from tests.plugins.paper_system import Link, PaperContext, PaperSystem
 
-PLUGINS = (fix_fstab, fix_grub, fix_uefi_fallback, fix_network, fix_leftovers, fix_selinux)
+PLUGINS = (
+    fix_fstab,
+    fix_grub,
+    fix_uefi_fallback,
+    fix_network,
+    fix_leftovers,
+    fix_network_early,
+    fix_selinux,
+)
 
 
 def fixers() -> list[Fixer]:
@@ -58,4 +74,4 @@ def test_a_second_time_changes_nothing(guest: Paper) -> None:
 
 def test_no_fixer_is_for_another_system() -> None:
     assert not any(fixer.applies(GuestFacts(os_type="windows", firmware="uefi")) for fixer in fixers())
-    assert [fixer.order for fixer in fixers()] == [100, 200, 210, 300, 400, 950]
+    assert [fixer.order for fixer in fixers()] == [100, 200, 210, 300, 400, 910, 950]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hypersdkd.model.problem import fail
-from hypersdkd.spec.fixing import attempt, edit, files_in, text_of
+from hypersdkd.spec.fixing import attempt, edit, files_in, present, text_of
 from tests.plugins.paper_system import Device, Link, PaperContext, PaperSystem
 from tests.problems import raises_problem
 
@@ -47,6 +47,11 @@ def test_any_other_problem_is_not_caught() -> None:
 
     with raises_problem("guest-no-space"):
         attempt(context(), full)
+
+
+def test_paths_that_are_there() -> None:
+    paths = ["/etc/a", "/etc/b", "/none/x", "/etc/d/off.conf", "/etc/d"]
+    assert list(present(context(), paths)) == ["/etc/a", "/etc/d/off.conf", "/etc/d"]
 
 
 @pytest.mark.parametrize(("suffix", "names"), [(".conf", ["a.conf", "b.conf"]), ("", ["a.conf", "a.txt", "b.conf"])])
