@@ -265,7 +265,7 @@ def _judge_access(config: LoadedConfig) -> list[Problem]:
 def _check(config: LoadedConfig) -> None:
     """Try what the configuration names, and say that it is fine. Raises ``ProblemError``."""
     plugins, files = config.settings.plugins, _access_files(config)
-    loaded = Plugins.load(plugins.dirs, plugins.disabled)
+    loaded = Plugins.load(plugins.dirs, plugins.disabled, settings=plugins.settings)
     if config.settings.executor != OBSERVE:
         find_executor(loaded, config.settings.executor)
     paths = [path for path in (files.tokens_file, files.cert, files.key) if path]

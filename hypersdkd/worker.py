@@ -47,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     if fold(read_journal(directory)).state is not None:
         return 0  # a worker that was started twice by a daemon killed in between: the guest has ended
     order = WorkOrder.read(directory)
-    plugins = Plugins.load([Path(path) for path in order.plugin_directories], only=frozenset(order.plugins))
+    directories, names = [Path(path) for path in order.plugin_directories], frozenset(order.plugins)
+    plugins = Plugins.load(directories, only=names, settings=order.plugin_settings)
     with JournalWriter(directory, order.guest.name) as journal:
         finished = Pipeline(directory, order, plugins, journal, lambda: narrow(directory, order)).run()
     return 0 if finished else 1

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hypersdkd.engine.guest_files import LOCK, STAMP, WorkOrder
@@ -52,6 +53,37 @@ def test_a_disk_is_converted(tmp_path: Path) -> None:
     again = run_worker(directory)
     assert again.returncode == 0
     assert types(directory).count("started") == 1, "it has ended: a second worker finds nothing to do"
+
+
+STEP = """
+from hypersdkd.model.stage import Stage
+from hypersdkd.spec.hooks import hookimpl
+from hypersdkd.spec.types import Step
+
+
+class Plugin:
+    def __init__(self, settings):
+        self.word = settings.get("word", "none")
+
+    @hookimpl
+    def hypersdkd_steps(self):
+        return [Step("acme", Stage.VALIDATE, lambda context: context.finding("acme", self.word), 900)]
+"""
+
+
+def test_a_step_has_the_settings_of_its_plugin(tmp_path: Path) -> None:
+    directory = guest(tmp_path, make(tmp_path / "disk.raw", size=2 << 20))
+    places = tmp_path / "plugins.d"
+    places.mkdir(mode=0o755)
+    (places / "acme.py").write_text(STEP)
+    (places / "acme.py").chmod(0o644)
+    order = WorkOrder.read(directory)
+    names = (*order.plugins, "acme")
+    given = {"acme": {"word": "said"}}
+    replace(order, plugin_directories=(str(places),), plugins=names, plugin_settings=given).write(directory)
+    tmp_path.chmod(0o755)
+    assert run_worker(directory).returncode == 0
+    assert folded(directory).report()["guest"]["acme"] == "said"  # type: ignore[index]
 
 
 def test_a_disk_of_more_files_than_may_be_open_at_first(tmp_path: Path) -> None:

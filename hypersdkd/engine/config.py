@@ -153,9 +153,10 @@ class PluginSettings(BaseModel):
         (), strict=False, description="Names of plugins that are not loaded. Default: none."
     )
 
-    def options(self, name: str) -> Mapping[str, object]:
-        """The settings of the plugin ``name``; empty when it has none."""
-        return self.__pydantic_extra__.get(name, {})
+    @property
+    def settings(self) -> Mapping[str, Mapping[str, object]]:
+        """The settings of each plugin that has some, by its name."""
+        return self.__pydantic_extra__
 
 
 class LoggingSettings(Group):

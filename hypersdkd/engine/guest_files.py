@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -37,7 +37,8 @@ class WorkOrder:
 
     ``source_roots`` are resolved directories that sources must lie below; ``queue`` are those directories of the
     queue in which others' files lie, and ``companions`` the names of those there that are this job's; ``plugins`` are
-    the names of those to load, which may lie in ``plugin_directories``. ``nonce`` is in the temporary names of the
+    the names of those to load, which may lie in ``plugin_directories``, and ``plugin_settings`` are those of the
+    configuration for them. ``nonce`` is in the temporary names of the
     outputs: who can write beside them does not know where to put something in the way.
     """
 
@@ -48,10 +49,11 @@ class WorkOrder:
     plugins: tuple[str, ...] = ()
     queue: tuple[str, ...] = ()
     companions: tuple[str, ...] = ()
+    plugin_settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     nonce: str = field(default_factory=lambda: os.urandom(8).hex())
 
     def write(self, directory: Path) -> None:
-        """Put the order into the guest's directory, durably."""
+        """Put the order into the guest's directory, durably; for us alone, since settings may hold a secret."""
         order = {
             "job_id": self.job_id,
             "guest": self.guest.as_dict(),
@@ -60,9 +62,11 @@ class WorkOrder:
             "plugins": self.plugins,
             "queue": self.queue,
             "companions": self.companions,
+            "plugin_settings": self.plugin_settings,
             "nonce": self.nonce,
         }
-        write_replacing(directory / ORDER, json.dumps(order, indent=1).encode("ascii"))
+        text = json.dumps(order, indent=1, default=str)  # YAML has dates, JSON has not
+        write_replacing(directory / ORDER, text.encode("ascii"), mode=0o600)
 
     @classmethod
     def read(cls, directory: Path) -> WorkOrder:
@@ -76,6 +80,7 @@ class WorkOrder:
             plugins=tuple(order["plugins"]),
             queue=tuple(order.get("queue", ())),
             companions=tuple(order.get("companions", ())),
+            plugin_settings=order.get("plugin_settings", {}),
             nonce=str(order["nonce"]),
         )
 

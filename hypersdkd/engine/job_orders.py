@@ -78,8 +78,16 @@ def _write_order(shop: Workshop, claim: Claim, number: int, planned: PlannedGues
     plugins = shop.worker_plugins
     roots = tuple(str(root) for root in shop.places.source_roots)
     queue = tuple(map(str, shop.places.queue))
-    companions = _companions(shop, claim, planned.guest)
-    order = WorkOrder(claim.id, planned.guest, roots, plugins.directories, plugins.names, queue, companions)
+    order = WorkOrder(
+        job_id=claim.id,
+        guest=planned.guest,
+        source_roots=roots,
+        plugin_directories=plugins.directories,
+        plugins=plugins.names,
+        queue=queue,
+        companions=_companions(shop, claim, planned.guest),
+        plugin_settings=plugins.settings,
+    )
     with JournalWriter(directory, planned.guest.name) as journal:
         journal.append(EventType.CLAIMED, "", {"job": claim.id})
         if planned.problem is not None:

@@ -55,6 +55,7 @@ class Plugins:
         self._pluggy.add_hookspecs(Hooks)
         self._former: Plugins | None = None
         self._codes: dict[str, bytes] = {}
+        self._settings: Mapping[str, Mapping[str, object]] = {}
         self._records: dict[str, PluginRecord] = {}
         self._loaders: list[Loader] = []
         self._steps: list[tuple[str, Step]] = []
@@ -71,14 +72,17 @@ class Plugins:
         disabled: Iterable[str] = (),
         only: frozenset[str] | None = None,
         former: Plugins | None = None,
+        settings: Mapping[str, Mapping[str, object]] | None = None,
     ) -> Plugins:
         """Load every entry point of the group ``hypersdkd``, then every ``*.py`` of the directories.
 
         ``only`` names those that are wanted; the others are not even recorded. Of ``former``, which these take over
-        from, a plugin stays the one it is, with all that it keeps, if its code is the same and it has not failed.
+        from, a plugin stays the one it is, with all that it keeps, if its code and its ``settings`` (of each plugin, by
+        its name) are the same and it has not failed.
         """
         plugins = cls()
         plugins._former = former
+        plugins._settings = settings or {}
         off = frozenset(disabled)
         points = [point for point in importlib.metadata.entry_points(group=PROJECT) if _wanted(point.name, only)]
         for point in sorted(points, key=lambda point: point.name):
@@ -176,11 +180,12 @@ class Plugins:
             record.state = PluginState.DISABLED
             return
         self._codes[record.name] = code
-        same = self._former._same(record, code) if self._former is not None else None
+        given = self._settings.get(record.name)
+        same = self._former._same(record, code, given) if self._former is not None else None
         if same is not None:
             record = self._records[record.name] = same[0]
         try:
-            self._register(record, same[1] if same else _within(IMPORT_LIMIT, lambda: _instance(load())))
+            self._register(record, same[1] if same else _within(IMPORT_LIMIT, lambda: _instance(load(), given)))
         except TimeoutError:
             record.blame(PluginState.BROKEN, f"its import or a declaration took longer than {IMPORT_LIMIT:g} s")
         except BaseException as error:
@@ -188,12 +193,15 @@ class Plugins:
         if record.state is PluginState.BROKEN and self._pluggy.has_plugin(record.name):
             self._pluggy.unregister(name=record.name)
 
-    def _same(self, record: PluginRecord, code: bytes) -> tuple[PluginRecord, object] | None:
-        """The plugin here, with its record, that ``record`` and ``code`` are those of, if nothing has befallen it."""
+    def _same(
+        self, record: PluginRecord, code: bytes, settings: Mapping[str, object] | None
+    ) -> tuple[PluginRecord, object] | None:
+        """The plugin here, with its record, that all this is of, if nothing has befallen it."""
         mine = self._records.get(record.name)
         if mine is None or mine.state is not PluginState.LOADED or mine.source != record.source:
             return None
-        return (mine, self._pluggy.get_plugin(record.name)) if self._codes[record.name] == code else None
+        unchanged = self._codes[record.name] == code and self._settings.get(record.name) == settings
+        return (mine, self._pluggy.get_plugin(record.name)) if unchanged else None
 
     def _register(self, record: PluginRecord, plugin: object) -> None:
         self._pluggy.register(plugin, name=record.name)
@@ -239,9 +247,17 @@ class Plugins:
         return found
 
 
-def _instance(module: object) -> object:
-    """The plugin of a module: one made of its class ``Plugin`` if it has one, else the module itself."""
+def _instance(module: object, settings: Mapping[str, object] | None) -> object:
+    """The plugin of a module: one made of its class ``Plugin`` if it has one, else the module itself.
+
+    The class gets its settings, an empty mapping without any, if it takes them. ``ValueError`` for settings that
+    nobody takes: they would silently do nothing.
+    """
     kind = getattr(module, _CLASS, None)
+    if isinstance(kind, type) and inspect.signature(kind).parameters:
+        return kind(settings or {})
+    if settings:
+        raise ValueError("the configuration has settings for it, and it takes none")
     return kind() if isinstance(kind, type) else module
 
 

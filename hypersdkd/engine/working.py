@@ -88,7 +88,7 @@ class Working:
         """Go on under ``settings`` and with ``plugins``. Guests that run keep what they have."""
         crew, shop, workflow = self._crew, self._crew.shop, settings.workflow
         crew.calls.replace(plugins)
-        shop.worker_plugins = WorkerPlugins.of(plugins, settings.plugins.dirs)
+        shop.worker_plugins = WorkerPlugins.of(plugins, settings.plugins.dirs, settings.plugins.settings)
         provided = [executor for executor in plugins.executors if executor.name == shop.executor.name]
         if provided:
             shop.executor = provided[0]
@@ -106,9 +106,11 @@ class Working:
 def load_plugins(config: LoadedConfig, former: Plugins | None = None) -> Plugins:
     """The plugins that the configuration asks for; those that are not usable are logged. See :meth:`Plugins.load`."""
     settings, log = config.settings.plugins, structlog.get_logger()
-    plugins = Plugins.load(settings.dirs, settings.disabled, former=former)
+    plugins = Plugins.load(settings.dirs, settings.disabled, former=former, settings=settings.settings)
     for name in set(settings.disabled) - {record.name for record in plugins.records}:
         log.warning("plugins.disabled names a plugin that is not there", plugin=name)
+    for name in set(settings.settings) - {record.name for record in plugins.records}:
+        log.warning("the configuration has settings of a plugin that is not there", plugin=name)
     for record in plugins.records:
         if record.problem is not None:
             log.error("plugin not usable", plugin=record.name, error=record.problem.message)
@@ -148,7 +150,7 @@ def _crew(config: LoadedConfig, layout: QueueLayout, stack: AsyncExitStack) -> C
         inotify=inotify,
         disk_thread=disk_thread,
         max_attempts=workflow.max_attempts,
-        worker_plugins=WorkerPlugins.of(plugins, settings.plugins.dirs),
+        worker_plugins=WorkerPlugins.of(plugins, settings.plugins.dirs, settings.plugins.settings),
         validate=lambda text, syntax: validate(calls, text, syntax, mode=mode),
         on_claimed=announcer.claimed,
         on_started=announcer.started,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor as ThreadExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,15 +26,19 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlugins:
-    """What workers load: the plugins ``names``, of which drop-ins lie in ``directories``."""
+    """What workers load: the plugins ``names``, of which drop-ins lie in ``directories``, with their ``settings``."""
 
     directories: tuple[str, ...]
     names: tuple[str, ...]
+    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, plugins: Plugins, directories: Sequence[Path]) -> WorkerPlugins:
+    def of(
+        cls, plugins: Plugins, directories: Sequence[Path], settings: Mapping[str, Mapping[str, object]]
+    ) -> WorkerPlugins:
         """Those that declare anything for workers."""
-        return cls(tuple(map(str, directories)), tuple(plugins.for_workers))
+        names = tuple(plugins.for_workers)
+        return cls(tuple(map(str, directories)), names, {name: settings[name] for name in names if name in settings})
 
 
 @dataclass(slots=True)

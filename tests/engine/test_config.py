@@ -190,8 +190,7 @@ def test_mode_found_out_from_a_named_queue(tmp_path: Path, name: str | None, mod
 
 def test_a_plugin_finds_its_own_settings(tmp_path: Path) -> None:
     plugins = load(tmp_path, "plugins: {webhooks: {url: 'http://x', retries: 3}}").settings.plugins
-    assert plugins.options("webhooks") == {"url": "http://x", "retries": 3}
-    assert plugins.options("other") == {}
+    assert plugins.settings == {"webhooks": {"url": "http://x", "retries": 3}}
 
 
 @pytest.mark.parametrize(

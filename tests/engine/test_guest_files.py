@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -26,10 +28,21 @@ def test_an_order_is_read_back(tmp_path: Path) -> None:
         warnings=({"code": "x"},),
     )
     order = WorkOrder(
-        "job\n.json", guest, ("/srv",), ("/plugins",), ("load_disk",), ("/queue/processing",), ("web01-flat.vmdk",)
+        "job\n.json",
+        guest,
+        ("/srv",),
+        ("/plugins",),
+        ("load_disk",),
+        ("/queue/processing",),
+        ("web01-flat.vmdk",),
+        {"load_disk": {"token": "secret", "since": "2026-01-02"}},
     )
     order.write(tmp_path)
     assert WorkOrder.read(tmp_path) == order
+    assert (tmp_path / "guest.json").stat().st_mode & 0o777 == 0o600
+    dated = replace(order, plugin_settings={"load_disk": {"token": "secret", "since": date(2026, 1, 2)}})
+    dated.write(tmp_path)
+    assert WorkOrder.read(tmp_path) == order, "as JSON can say it"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"job_id": "a", "guest": {}}', '{"guest": []}'])

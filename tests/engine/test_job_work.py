@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from hypersdkd.engine import job_work
 from hypersdkd.engine.claims import Claim, ClaimState
 from hypersdkd.engine.job_outcome import log_lines
+from hypersdkd.engine.workshop import WorkerPlugins
 from hypersdkd.model.event import EventType
 from hypersdkd.model.job import JobState
 from hypersdkd.spec.types import GuestRun
@@ -61,6 +62,16 @@ async def test_a_guest_that_cannot_run_does_not_stop_the_others(base: Path) -> N
         assert (record["status"], record["code"], record["vm"]) == ("failed", "batch-failed", "vm1")
         assert "1 of 3 guests failed (vm1)" in str(record["error"])
         assert len(bench.executor.runs) == 2
+
+
+async def test_a_worker_is_told_the_settings_of_its_plugins(base: Path) -> None:
+    async with workbench(base) as bench:
+        given: dict[str, dict[str, object]] = {"load_disk": {"a": 1}, "status": {"token": "secret"}}
+        bench.shop.worker_plugins = WorkerPlugins.of(bench.plugins, (), given)
+        bench.drop("web01.json", manifest(disk(base)))
+        await bench.ended("web01.json")
+        order = json.loads((bench.executor.runs[0].directory / "guest.json").read_text())
+        assert order["plugin_settings"] == {"load_disk": {"a": 1}}
 
 
 async def test_every_line_of_a_job_has_job_guest_and_stage(base: Path) -> None:

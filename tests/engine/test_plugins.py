@@ -347,6 +347,36 @@ def test_a_class_that_cannot_be_made_is_broken(drop_in: Callable[..., Plugins]) 
 SAME = HEAD + "class Plugin:\n    @hookimpl\n    def hypersdkd_status(self, view):\n        return {'id': id(self)}\n"
 
 
+CONFIGURED = (
+    HEAD + "class Plugin:\n    def __init__(self, settings):\n        self.settings = settings\n"
+    "    @hookimpl\n    def hypersdkd_status(self, view):\n        return dict(self.settings)\n"
+)
+
+
+def test_a_plugin_gets_its_settings(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    for name, text in (("configured", CONFIGURED), ("plain", STATUS), ("same", SAME)):
+        (tmp_path / f"{name}.py").write_text(text)
+        (tmp_path / f"{name}.py").chmod(0o644)
+
+    def load(former: Plugins | None = None, **settings: dict[str, object]) -> tuple[Plugins, object]:
+        plugins = Plugins.load([tmp_path], former=former, settings=settings)
+        (found,) = [each for each in plugins.implementations("hypersdkd_status") if each.record.name == "configured"]
+        return plugins, found.call(view=None)
+
+    first, answer = load(configured={"url": "http://x"})
+    assert answer == {"url": "http://x"}
+    second, answer = load(first, configured={"url": "http://x"})
+    assert (answer, record(second, "configured") is record(first, "configured")) == ({"url": "http://x"}, True)
+    third, answer = load(second, configured={"url": "http://y"})
+    assert (answer, record(third, "configured") is record(first, "configured")) == ({"url": "http://y"}, False)
+    assert load(third)[1] == {}
+    for name in ("plain", "same"):
+        broken, _answer = load(**{name: {"url": "x"}})
+        state, why = told(broken, name)
+        assert (state, "the configuration has settings for it, and it takes none" in why) == ("broken", True)
+
+
 def test_what_has_not_changed_stays_the_one_it_is(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
 

@@ -62,7 +62,7 @@ class Workbench:
             inotify=self.inotify,
             disk_thread=self.disk_thread,
             max_attempts=2,
-            worker_plugins=WorkerPlugins.of(self.plugins, ()),
+            worker_plugins=WorkerPlugins.of(self.plugins, (), {}),
             validate=lambda text, syntax: validate(self.calls, text, syntax, mode=mode),
             on_claimed=self.announcer.claimed,
             on_started=self.announcer.started,
