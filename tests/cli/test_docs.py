@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from hypersdkd.cli import exits
@@ -53,3 +54,10 @@ def test_examples_of_the_page_can_be_parsed() -> None:
     assert len(lines) >= 8
     for line in lines:
         build_parser().parse_args(normalise(line.split()))
+
+
+def test_the_plugins_that_are_shown_are_those_that_come_along() -> None:
+    """The example as a whole is compared with the real daemon's elsewhere; this is quick."""
+    shown = re.findall(r"^(\w+) +loaded ", COMMANDS["plugins"], re.MULTILINE)
+    points = entry_points(group="hypersdkd")
+    assert shown == sorted(point.name for point in points if point.value.startswith("hypersdkd_plugins."))
