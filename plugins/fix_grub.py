@@ -16,11 +16,12 @@ from hypersdkd.spec.system import FixContext, Fixer
 
 _DEFAULTS: Final = "/etc/default/grub"
 
-#: Where an EFI system partition is mounted, and its boot loader entries lie.
-_ENTRY_DIRECTORIES: Final = ("/boot", "/boot/efi", "/efi")
+#: Where an EFI system partition is mounted, and boot loader entries lie.
+_PARTITIONS: Final = ("/boot", "/boot/efi", "/efi")
 
-#: Files that give kernels their arguments, by the kind that ``boot_config`` knows.
-_PLAIN: Final[Mapping[str, Sequence[str]]] = {
+#: Files by what they are: kinds that ``boot_config`` knows give kernels their arguments.
+_FILES: Final[Mapping[str, Sequence[str]]] = {
+    "defaults": (_DEFAULTS,),
     "grub": (
         "/boot/grub/grub.cfg",
         "/boot/grub2/grub.cfg",
@@ -36,9 +37,13 @@ _PLAIN: Final[Mapping[str, Sequence[str]]] = {
         "/boot/syslinux/syslinux.cfg",
         "/etc/update-extlinux.conf",
     ),
+    "arguments": ("/etc/kernel/cmdline",),
+    "environment": ("/boot/grub/grubenv", "/boot/grub2/grubenv"),
+    "map": ("/boot/grub/device.map", "/boot/grub2/device.map"),
 }
 
-_GRUBENV: Final = ("/boot/grub/grubenv", "/boot/grub2/grubenv")
+#: Files of GRUB legacy, whose tools need a device.map.
+_LEGACY: Final = frozenset({"/boot/grub/menu.lst", "/boot/grub/grub.conf"})
 
 
 @hookimpl
@@ -52,16 +57,18 @@ def fix_grub(context: FixContext) -> None:
     unknown: dict[str, str] = {}
     stable = _stable(context, unknown)
     serial = context.options.get("serial_console") is True
-    for path in present(context, _defaults(context)):
-        edit(context, path, lambda text: boot_config.uuids_enabled(stable(text)))
-    if serial:
-        edit(context, _DEFAULTS, boot_config.default_serial_console_added)
-    for kind, path in _configurations(context):
-        edit(context, path, lambda text, kind=kind: _serial(stable(text), kind, serial))  # type: ignore[misc]
-    edit(context, "/etc/kernel/cmdline", lambda text: _serial_arguments(stable(text), serial))
-    for path in present(context, (*_GRUBENV, *_of_vendors(context, "grubenv"))):
-        attempt(context, partial(_mend_environment, context, path, lambda text: _serial(stable(text), "grub", serial)))
-    _mend_device_map(context)
+    files = dict(_files(context))
+
+    def mended(text: str, kind: str) -> str:
+        return _mended(stable(text), kind, serial=serial)
+
+    for path, kind in files.items():
+        if kind == "map":
+            _mend_device_map(context, path, legacy=path.startswith("/boot/grub/") and bool(_LEGACY & files.keys()))
+        elif kind == "environment":
+            attempt(context, partial(_mend_environment, context, path, partial(mended, kind="grub")))
+        else:
+            edit(context, path, partial(mended, kind=kind))
     if unknown:
         names = one_line(", ".join(unknown))
         context.warn(Problem("guest-device-unknown", f"the kernel is told of devices that are not known: {names}"))
@@ -81,35 +88,32 @@ def _stable(context: FixContext, unknown: dict[str, str]) -> Callable[[str], str
     return changed
 
 
-def _serial(text: str, kind: str, wanted: bool) -> str:
-    return boot_config.serial_console_added(text, kind) if wanted else text
+def _mended(text: str, kind: str, *, serial: bool) -> str:
+    """A text of that kind as its next reader wants it, with a serial console where one is wanted."""
+    if kind in {"defaults", "override"}:
+        text = boot_config.uuids_enabled(text)
+        return boot_config.default_serial_console_added(text) if serial and kind == "defaults" else text
+    if kind == "arguments":  # the file is the arguments alone
+        return text if not serial or "console=ttyS" in text else f"{text.rstrip()} {boot_config.SERIAL_CONSOLE}\n"
+    return boot_config.serial_console_added(text, kind) if serial else text
 
 
-def _serial_arguments(text: str, wanted: bool) -> str:
-    """/etc/kernel/cmdline is the arguments alone."""
-    if not wanted or "console=ttyS" in text:
-        return text
-    return f"{text.rstrip()} {boot_config.SERIAL_CONSOLE}\n"
-
-
-def _defaults(context: FixContext) -> Iterator[str]:
-    yield _DEFAULTS
-    yield from files_in(context, f"{_DEFAULTS}.d", ".cfg")
-
-
-def _configurations(context: FixContext) -> Iterator[tuple[str, str]]:
-    for kind, paths in _PLAIN.items():
-        yield from ((kind, path) for path in present(context, paths))
-    yield from (("grub", path) for path in present(context, _of_vendors(context, "grub.cfg")))
-    for place in _ENTRY_DIRECTORIES:
-        yield from (("entry", path) for path in files_in(context, f"{place}/loader/entries", ".conf"))
-
-
-def _of_vendors(context: FixContext, name: str) -> Iterator[str]:
-    """Files of that name beside the loaders in an EFI system partition."""
-    for place in _ENTRY_DIRECTORIES:
-        for vendor in context.system.names(f"{place}/EFI"):
-            yield f"{place}/EFI/{vendor}/{name}"
+def _files(context: FixContext) -> Iterator[tuple[str, str]]:
+    """Each file that there is, and its kind."""
+    kinds = {path: kind for kind, paths in _FILES.items() for path in paths}
+    places = [f"{place}/{name}" for place in _PARTITIONS for name in ("EFI", "loader/entries")]
+    directory = f"{_DEFAULTS}.d"
+    for path in present(context, [*kinds, *places, directory]):
+        if path == directory:
+            yield from ((each, "override") for each in files_in(context, path, ".cfg"))
+        elif path.endswith("/entries"):
+            yield from ((each, "entry") for each in files_in(context, path, ".conf"))
+        elif path.endswith("/EFI"):
+            vendors = context.system.names(path)
+            for name, kind in (("grub.cfg", "grub"), ("grubenv", "environment")):
+                yield from ((each, kind) for each in present(context, [f"{path}/{v}/{name}" for v in vendors]))
+        else:
+            yield path, kinds[path]
 
 
 def _mend_environment(context: FixContext, path: str, change: Callable[[str], str]) -> None:
@@ -122,13 +126,9 @@ def _mend_environment(context: FixContext, path: str, change: Callable[[str], st
         context.system.write(path, boot_config.environment_block(changed))
 
 
-def _mend_device_map(context: FixContext) -> None:
+def _mend_device_map(context: FixContext, path: str, *, legacy: bool) -> None:
     """GRUB 2 finds the disks itself unless an old map misleads it; GRUB legacy's tools need one."""
-    legacy = bool({"menu.lst", "grub.conf"} & set(context.system.names("/boot/grub")))
     if legacy:
-        edit(context, "/boot/grub/device.map", boot_config.virtio_mapped)
-    for directory in ("/boot/grub2", *(() if legacy else ("/boot/grub",))):
-        path = f"{directory}/device.map"
-        text = text_of(context, path)
-        if text is not None and re.search(r"/dev/(?:[sh]d[a-z]|disk/by-)", text):
-            context.system.remove(path)
+        edit(context, path, boot_config.virtio_mapped)
+    elif re.search(r"/dev/(?:[sh]d[a-z]|disk/by-)", text_of(context, path) or ""):
+        context.system.remove(path)

@@ -10,7 +10,7 @@ from typing import Final
 from hypersdkd.host import network_ini, network_netplan, network_shell, network_udev
 from hypersdkd.host.network_names import Binding, Interface, bind, link_path, link_text, mac_of, rule_text
 from hypersdkd.model.problem import Problem, one_line
-from hypersdkd.spec.fixing import attempt, edit, files_in, text_of
+from hypersdkd.spec.fixing import attempt, edit, files_in, present, text_of
 from hypersdkd.spec.hooks import hookimpl
 from hypersdkd.spec.system import FixContext, Fixer
 
@@ -79,7 +79,8 @@ def _interfaces(context: FixContext) -> list[Interface]:
         network_ini.virtual_name(text_of(context, path) or "") for path in files_in(context, _NETWORKD, ".netdev")
     }
     found: list[Interface] = []
-    for directory, start, end, parse in _PLACES:
+    there = set(present(context, [directory for directory, *_ in _PLACES]))
+    for directory, start, end, parse in (place for place in _PLACES if place[0] in there):
         for path in files_in(context, directory, end):
             name = posixpath.basename(path)
             text = text_of(context, path) if name.startswith(start) and not network_shell.is_backup(name) else None

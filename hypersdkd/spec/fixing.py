@@ -63,9 +63,15 @@ def files_in(context: FixContext, directory: str, suffix: str = "") -> Iterator[
 def present(context: FixContext, paths: Iterable[str]) -> Iterator[str]:
     """Those of some paths that are there; each directory is looked at once, which is quicker than each path."""
     listed: dict[str, frozenset[str]] = {}
+
+    def inside(directory: str) -> frozenset[str]:
+        if directory not in listed:
+            above, name = posixpath.split(directory)
+            there = directory == "/" or name in inside(above)
+            listed[directory] = frozenset(context.system.names(directory) if there else ())
+        return listed[directory]
+
     for path in paths:
         directory, name = posixpath.split(path)
-        if directory not in listed:
-            listed[directory] = frozenset(context.system.names(directory))
-        if name in listed[directory]:
+        if name in inside(directory):
             yield path
