@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import vmdks
 from tests.system.daemon_process import DaemonProcess, until
 from tests.system.faults import kill_points
 
@@ -94,10 +95,12 @@ def _armed_daemon(config: str, notify: str, point: int) -> None:
 
 
 class Scene:
-    """One queue; a daemon that dies at a given step, then one that does not."""
+    """One queue; a daemon that dies at a given step, then one that does not. In disk mode each job is a group: a job
+    config, a descriptor and its extent."""
 
-    def __init__(self, root: Path) -> None:
-        self.daemon = DaemonProcess(root, workers=1)
+    def __init__(self, root: Path, mode: str = "manifest") -> None:
+        self.daemon = DaemonProcess(root, workers=1, mode=mode)
+        self._in_groups = mode == "disk"
         self.release = root / "release"
         (root / "disk.raw").write_bytes(os.urandom(1 << 16) + bytes(1 << 18))
         plugin = self.daemon.plugins / "hold.py"
@@ -117,7 +120,9 @@ class Scene:
         self.release.unlink(missing_ok=True)
         dying = self._context.Process(target=_armed_daemon, args=(str(self.daemon.root / "config.yaml"), "", point))
         dying.start()
-        self.daemon.drop_when_ready(name, _manifest(self.daemon.root, output))
+        group = self._drop_group(f"point-{point}") if self._in_groups else {}
+        if not group:
+            self.daemon.drop_when_ready(name, _manifest(self.daemon.root, output))
         until(lambda: self._held(name) or not dying.is_alive(), self.daemon.root)
         killed_early = not dying.is_alive()
         if not killed_early:
@@ -134,7 +139,23 @@ class Scene:
                 until(lambda: self._recorded(name), self.daemon.base)
                 self.daemon.stop()
         _check(self.daemon, name, output)
+        aside = self.daemon.ended("processed")[name].with_name(f"{name}.companions")
+        assert {path.name: path.read_bytes() for path in aside.glob("*")} == group
+        assert os.listdir(self.daemon.base / "to_be_processed") == []
         return not survived
+
+    def _drop_group(self, stem: str) -> dict[str, bytes]:
+        """The companions by name; the job config comes last, so that all are there when it is claimed."""
+        data = (self.daemon.root / "disk.raw").read_bytes()
+        flat = f"{stem}-flat.vmdk"
+        text = vmdks.text("monolithicFlat", f'RW {len(data) // vmdks.SECTOR} FLAT "{flat}" 0')
+        group = {flat: data, f"{stem}.vmdk": text}
+        # with FIX its worker would have a /tmp of its own, in which the test's sign does not show
+        off = {"fstab_mode": "noop", **dict.fromkeys(("regen_initramfs", "fix_grub", "fix_network"), False)}
+        config = {"input": f"{stem}.vmdk", "output_format": "raw", **off}
+        for name, content in {**group, f"{stem}.json": json.dumps(config).encode()}.items():
+            self.daemon.drop_when_ready(name, content)
+        return group
 
     def _held(self, name: str) -> bool:
         return any((self.daemon.base / ".hypersdkd/jobs" / name).glob("*/work/held"))
@@ -155,3 +176,16 @@ def test_a_daemon_killed_at_each_step_is_taken_up(tmp_path: Path, request: pytes
             break
         deaths += 1
     assert deaths > 20
+
+
+@pytest.mark.system
+def test_a_daemon_killed_on_the_way_of_a_group_leaves_it_whole(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Some steps of a job of three files; ``tests/engine/test_spool_kill.py`` has every one of their moves."""
+    scene = Scene(tmp_path, "disk")
+    request.addfinalizer(scene.close)
+    deaths = 0
+    for point in range(9, 400, 14):
+        if not scene.run(point):
+            break
+        deaths += 1
+    assert deaths > 4
