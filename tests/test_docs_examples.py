@@ -1,8 +1,4 @@
-"""Each file of docs/examples is on its page, is valid, and ends as it should when it is dropped.
-
-Where a source can only be named and not read yet, the job is dropped all the same, and fails with the code that
-``NOT_YET`` has: what is converted one day must leave that list.
-"""
+"""Each file of docs/examples is on its page, is valid, and is converted when it is dropped."""
 
 from __future__ import annotations
 
@@ -79,13 +75,6 @@ MAKERS: dict[str, Callable[[Path], object]] = {
     "erp01/disk-1.img": lambda path: raw_disk(path, 4 * MIB, seed=12),
 }
 
-#: What is not converted yet, and the code with which it fails.
-NOT_YET = {
-    "sources/ami.yaml": "source-type-unknown",
-    "sources/ova.yaml": "source-type-unknown",
-    "sources/ovf.yaml": "source-type-unknown",
-}
-
 #: What is asked for and left out, with a warning at its place.
 WARNED = {"stages/boot-test.yaml": ["pipeline.validate.boot_test"]}
 
@@ -157,10 +146,6 @@ def outcomes(exports: Path) -> Iterator[dict[str, Outcome]]:
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_it_ends_as_it_should(outcomes: dict[str, Outcome], name: str) -> None:
     ended = outcomes[name]
-    if name in NOT_YET:
-        assert ended.kind == "failed", f"{name} is converted now: take it off NOT_YET and mend docs/examples/README.md"
-        ended.assert_failed(NOT_YET[name])
-        return
     assert (ended.kind, ended.code) == ("processed", ""), ended.record
     guests = read_manifest(text(name).encode(), name.rpartition(".")[2]).guests
     wanted = [guest.output_format for guest in guests for _disk in guest.disks]

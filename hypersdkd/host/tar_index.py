@@ -80,6 +80,15 @@ def padded(size: int) -> int:
     return -(-size // _BLOCK) * _BLOCK
 
 
+def whole_blocks(image: ImageFile, member: Member) -> int:
+    """The member's size with its padding, which qemu can only read together. Raises ``image-invalid`` unless that
+    is zeros, as the rest of a disk's last sector is."""
+    size = padded(member.size)
+    if any(image.read(member.offset + member.size, size - member.size, "padding")):
+        raise fail("image-invalid", f"{image.name} has something behind the end of {member.file_name}")
+    return size
+
+
 @dataclass(slots=True)
 class _Extended:
     """What comes before a header and overrules it."""

@@ -17,7 +17,7 @@ class DiskSource:
     """One disk to read: ``source_type`` in lower case, ``source_path`` as given.
 
     ``size`` (bytes) and ``checksum`` (``sha256:HEX``) are what the manifest promises, to be verified.
-    ``trusted`` is ``load.trust_source_type``.
+    ``trusted`` is ``load.trust_source_type``, ``ignore_checksums`` the key of that name.
     """
 
     source_type: str
@@ -25,6 +25,7 @@ class DiskSource:
     size: int | None = None
     checksum: str = ""
     trusted: bool = False
+    ignore_checksums: bool = False
 
 
 @dataclass(frozen=True, slots=True)

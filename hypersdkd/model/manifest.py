@@ -183,9 +183,21 @@ def _guest(name: str, pipeline: Pipeline, raw: Mapping[str, object]) -> Guest:
 
 def _disks(load: Load) -> tuple[DiskSource, ...]:
     if load.disks is None:
-        return (DiskSource(load.source_type, load.source_path, trusted=load.trust_source_type),)
+        return (
+            DiskSource(
+                load.source_type,
+                load.source_path,
+                trusted=load.trust_source_type,
+                ignore_checksums=load.ignore_checksums,
+            ),
+        )
     return tuple(
-        DiskSource(disk.source_type, disk.source_path, trusted=disk.trust_source_type or load.trust_source_type)
+        DiskSource(
+            disk.source_type,
+            disk.source_path,
+            trusted=disk.trust_source_type or load.trust_source_type,
+            ignore_checksums=load.ignore_checksums,
+        )
         for disk in load.disks
     )
 

@@ -41,7 +41,8 @@ class LoadDisk(Section):
 class Load(Section):
     """What to read: ``source_type`` and ``source_path``, or ``disks`` in boot order.
 
-    ``trust_source_type`` takes a raw disk that starts like another format for what it is.
+    ``trust_source_type`` takes a raw disk that starts like another format for what it is; ``ignore_checksums`` an
+    appliance whose files are not what its ``.mf`` says.
     """
 
     model_config = ConfigDict(
@@ -52,6 +53,7 @@ class Load(Section):
     source_type: str = Field("", validate_default=True, json_schema_extra={"enum": [*SOURCE_TYPES, ""]})
     source_path: str = Field("", validate_default=True)
     trust_source_type: bool = False
+    ignore_checksums: bool = False
 
     @field_validator("source_type", "source_path")
     @classmethod

@@ -150,6 +150,10 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     "source-changed": CodeMeaning(
         "The source changed while it was read.", "Stop what writes to it, then retry the job."
     ),
+    "source-checksum": CodeMeaning(
+        "A file of an appliance is not the one whose checksum its .mf has.",
+        "Copy or export the appliance again. If it was changed on purpose, set load.ignore_checksums to true.",
+    ),
     "source-incomplete": CodeMeaning(
         "A file that the source consists of is missing: an extent, or the parent of a snapshot.",
         "Copy the file that is named into the source's directory, then retry the job.",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.sources import hyperv, plain, vmdk
+from tests.sources import appliance, hyperv, plain, vmdk
 from tests.sources.row import EXACT, Row
 
 #: Each format's module adds its own.
-ROWS: tuple[Row, ...] = (*vmdk.ROWS, *hyperv.ROWS, *plain.ROWS)
+ROWS: tuple[Row, ...] = (*vmdk.ROWS, *hyperv.ROWS, *plain.ROWS, *appliance.ROWS)
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "sources.md"
 BEGIN, END = "<!-- begin: made by script/sources -->\n", "<!-- end -->\n"

@@ -1,0 +1,94 @@
+"""A cloud image: one disk in an archive or compressed, and nothing that could be two things."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypersdkd_plugins import load_cloud_image
+
+from hypersdkd.model.guest import DiskSource, Guest
+from tests import appliances, vmdks
+from tests.plugins.context import MemoryContext
+from tests.problems import raises_problem
+
+DATA = vmdks.content()
+
+
+def loaded(tmp_path: Path, path: Path) -> MemoryContext:
+    guest = Guest("web01", (DiskSource("ami", str(path)),))
+    work = tmp_path / "work"
+    work.mkdir(exist_ok=True)
+    context = MemoryContext(guest, work, (tmp_path,))
+    disk = load_cloud_image.load(context, guest.disks[0])  # type: ignore[arg-type]
+    disk.release()
+    context.disks = [disk]
+    return context
+
+
+def test_the_loader_is_declared() -> None:
+    (loader,) = load_cloud_image.hypersdkd_loaders()
+    assert loader.source_types == {"ami"}
+
+
+def test_a_plain_archive_is_read_in_place(tmp_path: Path) -> None:
+    path = appliances.ova(tmp_path / "image.tar", {"README": b"words", "disk.raw": DATA})
+    context = loaded(tmp_path, path)
+    assert list(context.work.iterdir()) == []
+    ((key, fact),) = context.findings
+    assert key == "source"
+    assert isinstance(fact, dict)
+    assert (fact["member"], fact["compression"], fact["format"]) == ("disk.raw", "", "raw")
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        ({"README": b"words"}, "image-unsupported"),
+        ({"a.raw": DATA, "b.qcow2": DATA}, "image-unsupported"),
+        ({"../disk.raw": DATA}, "source-outside"),
+        ({"/disk.raw": DATA}, "source-outside"),
+        ({"disk.raw": b"words" * 100}, None),
+    ],
+)
+def test_archives(tmp_path: Path, members: dict[str, bytes], code: str | None) -> None:
+    path = appliances.ova(tmp_path / "image.tar", members)
+    if code is None:
+        assert loaded(tmp_path, path).disks
+        return
+    with raises_problem(code):
+        loaded(tmp_path, path)
+
+
+def test_a_raw_disk_that_begins_like_another_format(tmp_path: Path) -> None:
+    content = appliances.disk(tmp_path, DATA, "qcow2")
+    with raises_problem("source-type-mismatch"):
+        loaded(tmp_path, appliances.ova(tmp_path / "image.tar", {"disk.raw": content}))
+    context = loaded(tmp_path, appliances.ova(tmp_path / "image.tar", {"disk.img": content}))
+    assert context.disks[0].format == "qcow2"
+
+
+def test_what_is_behind_an_odd_end_is_no_part_of_the_disk(tmp_path: Path) -> None:
+    path = appliances.ova(tmp_path / "image.tar", {"disk.raw": b"words" * 100})
+    content = bytearray(path.read_bytes())
+    content[512 + 505] = 1
+    path.write_bytes(bytes(content))
+    with raises_problem("image-invalid"):
+        loaded(tmp_path, path)
+
+
+def test_a_link_is_no_disk(tmp_path: Path) -> None:
+    path = appliances.ova(tmp_path / "image.tar", {})
+    with tarfile.open(path, "a", format=tarfile.USTAR_FORMAT) as tar:
+        member = tarfile.TarInfo("disk.raw")
+        member.type, member.linkname = tarfile.SYMTYPE, "/etc/shadow"
+        tar.addfile(member)
+    with raises_problem("source-not-regular"):
+        loaded(tmp_path, path)
+
+
+def test_empty_and_of_another_size(tmp_path: Path) -> None:
+    (tmp_path / "a.ami").write_bytes(b"")
+    with raises_problem("image-empty"):
+        loaded(tmp_path, tmp_path / "a.ami")
