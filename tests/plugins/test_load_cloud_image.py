@@ -36,8 +36,7 @@ def test_a_plain_archive_is_read_in_place(tmp_path: Path) -> None:
     path = appliances.ova(tmp_path / "image.tar", {"README": b"words", "disk.raw": DATA})
     context = loaded(tmp_path, path)
     assert list(context.work.iterdir()) == []
-    ((key, fact),) = context.findings
-    assert key == "source"
+    fact = context.findings["source"]
     assert isinstance(fact, dict)
     assert (fact["member"], fact["compression"], fact["format"]) == ("disk.raw", "", "raw")
 

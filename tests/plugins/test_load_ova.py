@@ -52,7 +52,7 @@ def test_facts_and_no_copy(tmp_path: Path, image: bytes) -> None:
     members = {"web01.ovf": ovf([one()]), "disk1.vmdk": image}
     context = loaded(tmp_path, ova(tmp_path / "web01.ova", {**members, "web01.mf": mf(members)}))
     assert list(context.work.iterdir()) == []
-    found = dict(context.findings)
+    found = context.findings
     assert found["nics"] == [{"mac": "00:50:56:aa:bb:01", "network": "VM Network", "adapter": "VmxNet3"}]
     assert found["hardware"]["memory_bytes"] == 4 << 30  # type: ignore[index]
     assert found["source_disks"] == [
