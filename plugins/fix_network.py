@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
 from hypersdkd.host import network_ini, network_netplan, network_shell, network_udev
-from hypersdkd.host.network_names import Binding, Interface, bind, link_path, link_text, mac_of, rule_text
+from hypersdkd.host.network_names import Binding, Interface, bind, link_path, link_text, rule_text
+from hypersdkd.model.guest_hardware import cards
 from hypersdkd.model.problem import Problem, one_line
 from hypersdkd.spec.fixing import attempt, edit, files_in, present, text_of
 from hypersdkd.spec.hooks import hookimpl
@@ -52,29 +53,22 @@ def fix_network(context: FixContext) -> None:
 
     The finding ``interfaces`` has each interface with its card's MAC, for what gives the converted guest its cards.
     """
-    cards = _cards(context.findings)
+    macs = [card.mac for card in cards({"nics": context.findings.get("nics")})]
     interfaces, told = _interfaces(context), _told(context)
     for each in interfaces:
         told.setdefault(each.name, []).append(each.mac)
-    binding = bind((each.name for each in interfaces), told, cards)
-    _drop_stale_rules(context, cards)
+    taken = {each.mac for each in interfaces if not each.name}
+    binding = bind((each.name for each in interfaces if each.name), told, macs, taken)
+    _drop_stale_rules(context, macs)
     if context.options.get("fix_level", "full") == "full":
-        _free_of_hardware(context, {*cards, *binding.macs.values()})
+        _free_of_hardware(context, {*macs, *binding.macs.values()})
         _keep_from_cloud_init(context, interfaces)
     _write_names(context, binding)
     _tell(context, interfaces, binding)
 
 
-def _cards(findings: Mapping[str, object]) -> list[str]:
-    """The MACs of the cards that the source tells of, in order."""
-    cards = findings.get("nics")
-    items = cards if isinstance(cards, Sequence) and not isinstance(cards, str) else ()
-    macs = (mac_of(str(card.get("mac", ""))) for card in items if isinstance(card, Mapping))
-    return [mac for mac in macs if mac]
-
-
 def _interfaces(context: FixContext) -> list[Interface]:
-    """All interfaces that any file configures by name, each once for each file."""
+    """All interfaces that any file configures, each once for each file."""
     virtual = {
         network_ini.virtual_name(text_of(context, path) or "") for path in files_in(context, _NETWORKD, ".netdev")
     }
@@ -101,10 +95,10 @@ def _told(context: FixContext) -> dict[str, list[str]]:
     return told
 
 
-def _drop_stale_rules(context: FixContext, cards: Sequence[str]) -> None:
+def _drop_stale_rules(context: FixContext, macs: Sequence[str]) -> None:
     for path in files_in(context, _RULES, ".rules"):
         if path != _OWN_RULES:
-            edit(context, path, lambda text: network_udev.without_stale_rules(text, cards))
+            edit(context, path, lambda text: network_udev.without_stale_rules(text, macs))
 
 
 def _free_of_hardware(context: FixContext, macs: set[str]) -> None:
@@ -171,7 +165,7 @@ def _tell(context: FixContext, interfaces: Sequence[Interface], binding: Binding
     told = [
         {
             "name": each.name,
-            "mac": binding.macs.get(each.name, ""),
+            "mac": binding.macs.get(each.name, "") if each.name else each.mac,
             "file": one_line(each.path),
             "addresses": [one_line(address) for address in each.addresses],
         }

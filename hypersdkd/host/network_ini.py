@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from hypersdkd.host.network_names import DRIVER, LEFT_DRIVERS, Interface, card_name, mac_of
@@ -30,7 +30,7 @@ def settings(text: str) -> Iterator[tuple[int, str, str, str]]:
 
 
 def connection_interfaces(text: str, path: str) -> Iterator[Interface]:
-    """The card of a NetworkManager connection, by name, and the one that a VLAN is on."""
+    """The card of a NetworkManager connection, and the one that a VLAN is on."""
     values = {(section, key): value for _, section, key, value in settings(text)}
     if name := card_name(values.get(("vlan", "parent"), "")):
         yield Interface(name, path)
@@ -45,12 +45,11 @@ def connection_interfaces(text: str, path: str) -> Iterator[Interface]:
         for (section, key), value in values.items()
         if section in {"ipv4", "ipv6"} and re.fullmatch(r"address(?:es)?\d*", key) and value
     )
-    for name in filter(None, map(card_name, re.split(r"[;,\s]+", names))):
-        yield Interface(name, path, mac, addresses)
+    yield from _cards(re.split(r"[;,\s]+", names), path, mac, addresses)
 
 
 def networkd_interfaces(text: str, path: str) -> Iterator[Interface]:
-    """The cards of a ``.network`` file, by the names that it matches."""
+    """The cards of a ``.network`` file."""
     values = list(settings(text))
     mac = next((mac_of(value) for _, section, key, value in values if section in _MATCH and "MACAddress" in key), "")
     names = [
@@ -59,8 +58,15 @@ def networkd_interfaces(text: str, path: str) -> Iterator[Interface]:
     addresses = tuple(
         value for _, section, key, value in values if key == "Address" and section in {"Network", "Address"}
     )
-    for name in filter(None, map(card_name, names)):
-        yield Interface(name, path, mac, addresses)
+    yield from _cards(names, path, mac, addresses)
+
+
+def _cards(names: Sequence[str], path: str, mac: str, addresses: tuple[str, ...]) -> Iterator[Interface]:
+    """One for each name; one without a name where the MAC alone tells which card it is."""
+    found = list(filter(None, map(card_name, names)))
+    if mac and not found and all("*" in name for name in names if name):
+        found = [""]
+    yield from (Interface(name, path, mac, addresses) for name in found)
 
 
 def linked_name(text: str) -> tuple[str, str]:

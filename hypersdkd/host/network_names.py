@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -35,7 +35,7 @@ DRIVER: Final = "virtio_net"
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """A card's interface that the file ``path`` of a guest configures by ``name``.
+    """A card's interface that the file ``path`` of a guest configures by ``name``, or by its ``mac`` without a name.
 
     ``mac`` is the card's, where the same file tells it. ``addresses`` are those that are given to it, as they stand
     there; an interface without any asks for one.
@@ -75,19 +75,21 @@ class Binding:
     lost: tuple[str, ...] = ()
 
 
-def bind(names: Iterable[str], told: Mapping[str, Sequence[str]], cards: Sequence[str]) -> Binding:
+def bind(
+    names: Iterable[str], told: Mapping[str, Sequence[str]], cards: Sequence[str], taken: Collection[str] = ()
+) -> Binding:
     """Find the MAC of each name: by what the guest's files tell, then by the cards that the source tells of, in order.
 
     A name that has its MAC in it (``enx…``) tells it. What is told of a card that is there counts before cards are
     given by order, and that before what is told of a card that the source does not know. Cards are given by order
-    when there are as many as names left, or when each name says by its slot which one it is.
+    when there are as many as names left, or when each name says by its slot which one it is; those ``taken`` are not.
     """
     wanted = sorted(set(names), key=_order)
     hints = {name: [mac for mac in (*told.get(name, ()), _mac_in(name)) if mac] for name in wanted}
     macs: dict[str, str] = {}
     _take(macs, ((name, mac) for name in wanted for mac in hints[name] if mac in cards or not cards))
     rest = [name for name in wanted if name not in macs]
-    free = [mac for mac in dict.fromkeys(cards) if mac not in macs.values()]
+    free = [mac for mac in dict.fromkeys(cards) if mac not in {*macs.values(), *taken}]
     places = {name: _place(name) for name in rest}
     if rest and len(rest) == len(free):
         found = dict(zip(rest, free, strict=True))

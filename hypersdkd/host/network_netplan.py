@@ -17,11 +17,7 @@ _CONTENT: Final = re.compile(r"^[ \t]*[^\s#]", re.MULTILINE)
 
 
 def netplan_interfaces(text: str, path: str) -> Iterator[Interface]:
-    """The cards that a file names, or gives a name to.
-
-    One that is matched by its MAC and given no name is none: it needs none. Raises ``guest-file-unusual`` for what
-    is not YAML.
-    """
+    """The cards of a file. Raises ``guest-file-unusual`` for what is not YAML."""
     if not _CONTENT.search(text):
         return
     # Only a guest with netplan needs a YAML parser, and a worker is to start quickly.
@@ -37,7 +33,8 @@ def netplan_interfaces(text: str, path: str) -> Iterator[Interface]:
         match = _object(card.get("match"))
         mac = mac_of(str(match.get("macaddress") or ""))
         given = card.get("set-name") or match.get("name") or ("" if match else key)
-        if name := card_name(str(given)):
+        name = card_name(str(given))
+        if name or (mac and not given):
             yield Interface(name, path, mac, tuple(_addresses(card.get("addresses"))))
 
 

@@ -52,7 +52,7 @@ def ifupdown_interfaces(text: str, path: str) -> Iterator[Interface]:
 
 
 def ifcfg_interfaces(text: str, path: str) -> Iterator[Interface]:
-    """The cards in an ifcfg file of Red Hat's or SUSE's kind. One without a name is not bound to a name."""
+    """The cards in an ifcfg file of Red Hat's or SUSE's kind."""
     values = shell_values(text)
     for key, value in values.items():
         if _LOWER.fullmatch(key):
@@ -64,9 +64,10 @@ def ifcfg_interfaces(text: str, path: str) -> Iterator[Interface]:
     name = values.get("DEVICE", "")
     if not name and path.startswith("/etc/sysconfig/network/"):  # SUSE's are named by the file
         name = posixpath.basename(path).removeprefix("ifcfg-")
-    if name := card_name(name):
+    mac = mac_of(values.get("HWADDR", ""))
+    if (card := card_name(name)) or (mac and not name):
         addresses = tuple(value for key, value in values.items() if _IP.fullmatch(key) and value)
-        yield Interface(name, path, mac_of(values.get("HWADDR", "")), addresses)
+        yield Interface(card, path, mac, addresses)
 
 
 def netctl_interfaces(text: str, path: str) -> Iterator[Interface]:

@@ -33,7 +33,8 @@ address1=10.0.2.77/24,10.0.2.2
 method=manual
 """
     assert list(connection_interfaces(text, "p")) == [Interface("ens192", "p", MAC, ("10.0.2.77/24",))]
-    assert list(connection_interfaces(text.replace("interface-name=ens192\n", ""), "p")) == []
+    unnamed = text.replace("interface-name=ens192\n", "")
+    assert list(connection_interfaces(unnamed, "p")) == [Interface("", "p", MAC, ("10.0.2.77/24",))]
     assert list(connection_interfaces(text.replace("type=ethernet", "type=wifi"), "p")) == []
     pattern = text.replace("interface-name=ens192\n", "\n[match]\ninterface-name=ens192;ens224;\n")
     assert [each.name for each in connection_interfaces(pattern, "p")] == ["ens192", "ens224"]
@@ -53,7 +54,10 @@ def test_networkd() -> None:
         Interface("ens192", P, addresses=addresses),
         Interface("ens224", P, addresses=addresses),
     ]
-    assert list(networkd_interfaces(f"[Match]\nMACAddress={MAC}\n[Network]\nDHCP=yes\n", P)) == []
+    unnamed = f"[Match]\nMACAddress={MAC}\n[Network]\nDHCP=yes\n"
+    assert list(networkd_interfaces(unnamed, P)) == [Interface("", P, MAC)]
+    assert list(networkd_interfaces(unnamed.replace("[Network]", "Name=en*\n[Network]"), P)) == [Interface("", P, MAC)]
+    assert list(networkd_interfaces(unnamed.replace("[Network]", "Name=br0\n[Network]"), P)) == []
     assert list(networkd_interfaces("[Match]\nName=en*\n", P)) == []
 
 

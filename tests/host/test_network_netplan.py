@@ -36,6 +36,7 @@ def test_cards_by_name() -> None:
     assert list(netplan_interfaces(text, "p")) == [
         Interface("ens192", "p", addresses=("10.0.2.77/24", "10.0.2.78/24")),
         Interface("lan0", "p", MAC),
+        Interface("", "p", "00:50:56:aa:bb:02"),
         Interface("ens224", "p"),
     ]
 

@@ -57,12 +57,14 @@ def test_red_hats_ifcfg() -> None:
     assert list(ifcfg_interfaces(text, RED_HAT)) == [expected]
     assert list(ifcfg_interfaces("DEVICE=ens192\nMASTER=bond0\nSLAVE=yes\n", RED_HAT)) == [Interface("ens192", RED_HAT)]
     for none in (
-        "HWADDR=00:50:56:aa:bb:01\n",
+        "BOOTPROTO=dhcp\n",
         "DEVICE=lanbr\nTYPE=Bridge\n",
         "DEVICE=b\nBONDING_MASTER=yes\n",
         "DEVICE=lo\n",
     ):
         assert list(ifcfg_interfaces(none, RED_HAT)) == []
+    unnamed = Interface("", RED_HAT, "00:50:56:aa:bb:01")
+    assert list(ifcfg_interfaces("HWADDR=00:50:56:aa:bb:01\n", RED_HAT)) == [unnamed]
     assert list(ifcfg_interfaces("DEVICE=ens192.10\nTYPE=Vlan\n", RED_HAT)) == [Interface("ens192", RED_HAT)]
 
 
@@ -97,4 +99,4 @@ def test_assignments() -> None:
 @given(st.text(alphabet="iface auto=DEVICE\"'()\n\\ .:#bridge_ports", max_size=200))
 def test_any_text_can_be_read(text: str) -> None:
     for parse in (ifupdown_interfaces, ifcfg_interfaces, netctl_interfaces):
-        assert all(each.name for each in parse(text, SUSE))
+        assert all(each.name or each.mac for each in parse(text, SUSE))

@@ -61,7 +61,18 @@ def test_what_matches_by_mac_needs_no_name() -> None:
     text = f"[Match]\nMACAddress={MAC}\n[Network]\nDHCP=yes\n"
     system, context = run({"/etc/systemd/network/a.network": text}, [MAC])
     assert changed(system) == []
-    assert "interfaces" not in context.findings
+    [told] = context.findings["interfaces"]  # type: ignore[misc]
+    assert (told["name"], told["mac"]) == ("", MAC)
+
+
+def test_a_card_that_is_matched_by_mac_is_not_given_to_another_name() -> None:
+    files: dict[str, Entry | str] = {
+        "/etc/systemd/network/a.network": f"[Match]\nMACAddress={MAC}\n",
+        "/etc/systemd/network/b.network": "[Match]\nName=ens224\n",
+    }
+    system, _ = run(files, [MAC, OTHER])
+    assert changed(system) == [LINK.format("ens224")]
+    assert f"MACAddress={OTHER}" in system.text(LINK.format("ens224"))
 
 
 def test_the_guests_own_link_is_enough() -> None:
