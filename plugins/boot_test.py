@@ -271,7 +271,7 @@ def _timed_out(watcher: _Watcher, seconds: float) -> Sight:
 
 
 def _machine(context: StepContext, files: _Files, stack: ExitStack, *, kvm: bool) -> Machine:
-    macs = tuple(card.mac for card in cards(context.findings)) or Machine(()).macs
+    macs = tuple(card.mac for card in cards(context.findings) if card.mac) or Machine(()).macs
     if firmware(context.findings) != "uefi":
         return Machine(files.disks, macs, kvm=kvm)
     installed = uefi_firmware()

@@ -132,8 +132,8 @@ class MapSettings(Group):
 
     networks: dict[str, str] = Field(
         {},
-        description="From a network's name at the source to one of this host. Default: none. Nothing reads it "
-        "yet; it is accepted so that a complete file stays valid.",
+        description="From a network's name at the source to a libvirt network of this host, or to `bridge:NAME`, for "
+        "the libvirt XML beside the outputs. Default: none; cards of other networks get libvirt's `default`.",
     )
 
 

@@ -30,6 +30,7 @@ def write_orders(shop: Workshop, claim: Claim, guests: Sequence[Guest]) -> None:
         return in_use.get(path, claim.id) != claim.id
 
     located = _located(shop, claim, guests) if claim.companions else guests
+    located = [replace(guest, networks=shop.networks) for guest in located]
     for number, planned in enumerate(plan(claim.id, located, shop.places, busy), start=1):
         if known.pop(number, None) != planned.guest:
             _write_order(shop, claim, number, planned)

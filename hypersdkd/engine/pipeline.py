@@ -139,9 +139,12 @@ class Pipeline:
         if len(outputs) != len(self._context.guest.outputs):
             raise fail("output-invalid", f"{len(outputs)} of {len(self._context.guest.outputs)} disks were written")
         root = Path(self._order.guest.output_root)
-        placements = [Placement.of(output, root) for output in outputs]
+        documents = self._context.documents
+        placements = [Placement.of(output, root) for output in (*outputs, *documents)]
         for output in outputs:
             self._context.artifact("output", output.path, **_facts(output, root))
+        for document in documents:
+            self._context.artifact("document", document.path, bytes=document.virtual_size)
         self._journal.append(EventType.PUBLISHING, "", {"outputs": [place.as_dict() for place in placements]})
         publish(placements)
 

@@ -15,6 +15,7 @@ from hypersdkd.engine.guest_files import ARTIFACTS, WORK, WorkOrder, temporary_o
 from hypersdkd.engine.journal import JournalWriter
 from hypersdkd.engine.names import NAME_MAX
 from hypersdkd.host.files import write_replacing
+from hypersdkd.host.output_directory import OutputDirectory
 from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.event import VOLATILE_EVENTS, EventType
 from hypersdkd.model.guest import Guest, output_names
@@ -34,6 +35,7 @@ class GuestContext:
         self._journal = journal
         self._disks: list[SourceDisk] = []
         self._outputs: list[OutputDisk] = []
+        self._documents: list[OutputDisk] = []
         self._findings: dict[str, object] = {}
         self._stage = ""
         self._stage_started = 0.0
@@ -81,6 +83,16 @@ class GuestContext:
     def add_output(self, output: OutputDisk) -> None:
         """Take over a finished disk."""
         self._outputs.append(output)
+
+    def add_document(self, suffix: str, content: bytes) -> Path:
+        """A small file that is published with the disks."""
+        final = Path(self.guest.output_name or self.guest.outputs[0]).with_suffix(suffix)
+        number = len(self._guest.outputs) + len(self._documents)
+        temporary = temporary_output(self._directory, final, number)
+        with OutputDirectory.open(final.parent, Path(self.guest.output_root)) as directory:
+            identity = directory.write_new(temporary.name, content, beside=final.name)
+        self._documents.append(OutputDisk(temporary, final, suffix.removeprefix("."), len(content), identity))
+        return final
 
     def progress(self, done: int, total: int) -> None:
         """Say how far the stage is; most calls say nothing, for there are at most four events a second."""
@@ -134,6 +146,11 @@ class GuestContext:
             stage = f" {self._stage}" if self._stage else ""  # none before the first
             sys.stderr.write(f"{time.strftime('%H:%M:%S')}{stage} {one_line(line)}\n")
             sys.stderr.flush()
+
+    @property
+    def documents(self) -> Sequence[OutputDisk]:
+        """What is published with the disks; ``virtual_size`` is the size."""
+        return tuple(self._documents)
 
     # -- what only the pipeline calls -------------------------------------------------------------
 

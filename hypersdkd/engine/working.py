@@ -95,6 +95,7 @@ class Working:
         else:
             structlog.get_logger().warning("the executor in use stays until a restart", executor=shop.executor.name)
         shop.max_attempts = workflow.max_attempts
+        shop.networks = settings.maps.networks
         crew.readiness.settle_seconds = workflow.settle_seconds
         beat = beat_interval(workflow.poll_interval)
         crew.intake.pace(workflow.poll_interval, beat)
@@ -151,6 +152,7 @@ def _crew(config: LoadedConfig, layout: QueueLayout, stack: AsyncExitStack) -> C
         disk_thread=disk_thread,
         max_attempts=workflow.max_attempts,
         worker_plugins=WorkerPlugins.of(plugins, settings.plugins.dirs, settings.plugins.settings),
+        networks=settings.maps.networks,
         validate=lambda text, syntax: validate(calls, text, syntax, mode=mode),
         on_claimed=announcer.claimed,
         on_started=announcer.started,

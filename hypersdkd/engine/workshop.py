@@ -45,7 +45,8 @@ class WorkerPlugins:
 class Workshop:
     """What every job's work shares. ``disk_thread`` has one thread: the spool's moves never overlap.
 
-    A reload replaces ``executor``, ``max_attempts`` and ``worker_plugins``; guests that run keep those they have.
+    A reload replaces ``executor``, ``max_attempts``, ``worker_plugins`` and ``networks``; guests that run keep those
+    they have.
     """
 
     mode: str
@@ -62,6 +63,7 @@ class Workshop:
     on_started: Callable[[ActiveJob], None]
     on_event: Callable[[str, Event], None]
     on_ended: Callable[[Claim, Problem | None], None]
+    networks: Mapping[str, str] = field(default_factory=dict)
     outputs_in_use: dict[Path, str] = field(default_factory=dict)
 
     async def in_disk_thread(self, call: Callable[[], _T]) -> _T:

@@ -89,6 +89,24 @@ class OutputDirectory:
             return None
         return found.st_dev, found.st_ino
 
+    def write_new(self, name: str, content: bytes, *, beside: str) -> tuple[int, int]:
+        """Write a new file, durably; its device and inode. ``output-exists`` if there is a ``beside``, its later name.
+
+        Raises ``output-unwritable``.
+        """
+        if self.identity(beside) is not None:
+            raise fail("output-exists", f"{self.path / beside} exists")
+        try:
+            fd = os.open(self.at(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+            with os.fdopen(fd, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(fd)
+                found = os.fstat(fd)
+        except OSError as error:
+            raise fail("output-unwritable", f"{self.path} cannot be written: {error.strerror}") from error
+        return found.st_dev, found.st_ino
+
     def remove(self, name: str) -> bool:
         """Remove a file, as far as it can be; whether nothing of that name is left."""
         with contextlib.suppress(OSError):

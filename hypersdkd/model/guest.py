@@ -39,7 +39,8 @@ class Guest:
     really hold (an appliance has several in one file) one for each of them.
     ``fix_if_possible``: FIX was not asked for by a manifest, and is left out where it cannot be done. ``dry_run``:
     nothing is written; the report says what would be changed.
-    ``warnings`` are ``Problem.as_dict()`` shapes found when the manifest was read.
+    ``warnings`` are ``Problem.as_dict()`` shapes found when the manifest was read. ``networks`` is the configuration's
+    ``maps.networks``.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Guest:
     fix_if_possible: bool = False
     dry_run: bool = False
     warnings: tuple[Mapping[str, str], ...] = field(default=())
+    networks: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
         """JSON shape; :meth:`from_dict` reads it back."""

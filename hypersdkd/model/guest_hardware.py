@@ -19,18 +19,30 @@ _MAC: Final = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A network card. ``mac`` is in lower case; ``network`` what it was connected to, empty where that is not known."""
+    """A network card: its MAC in lower case, and what it was connected to; empty where that is not known."""
 
     mac: str
     network: str = ""
 
 
 def cards(findings: Mapping[str, object]) -> tuple[Card, ...]:
-    """The cards that the source tells of (``nics``), else those that the guest configures (``interfaces``)."""
+    """The cards that the source tells of (``nics``), else those that the guest configures (``interfaces``).
+
+    Exporters often leave the MACs out; then those that the guest knows its cards by are given to them in order.
+    """
     told = [Card(_mac(item), str(item.get("network", "") or "")) for item in _items(findings, "nics")]
-    found = told or [Card(_mac(item)) for item in _items(findings, "interfaces")]
-    by_mac = {card.mac: card for card in found if card.mac}
-    return tuple(by_mac.values())[:MOST_CARDS]
+    known = dict.fromkeys(mac for item in _items(findings, "interfaces") if (mac := _mac(item)))
+    if not told:
+        return tuple(map(Card, known))[:MOST_CARDS]
+    taken: set[str] = set()
+    spare = [mac for mac in known if all(mac != card.mac for card in told)]
+    found = []
+    for card in told[:MOST_CARDS]:
+        mac = card.mac if card.mac not in taken else ""
+        mac = mac or (spare.pop(0) if spare else "")
+        taken.add(mac)
+        found.append(Card(mac, card.network))
+    return tuple(found)
 
 
 def addresses(findings: Mapping[str, object]) -> tuple[str, ...]:
@@ -57,7 +69,7 @@ def firmware(findings: Mapping[str, object]) -> str:
 
 
 def number(findings: Mapping[str, object], name: str) -> int | None:
-    """A positive whole number of the hardware that the source tells of: ``cpus``, ``memory`` (bytes)."""
+    """A positive whole number of the hardware that the source tells of: ``cpus``, ``memory_bytes``."""
     hardware = findings.get("hardware")
     value = hardware.get(name) if isinstance(hardware, Mapping) else None
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

@@ -66,6 +66,14 @@ GUEST_CODES: Final[Mapping[str, CodeMeaning]] = {
         "The converted guest boots, and does not answer to the address that its configuration has (a warning).",
         "Log in on its console and compare the names of its interfaces with its network configuration.",
     ),
+    "domain-unwritten": CodeMeaning(
+        "The libvirt XML could not be written beside the converted disks (a warning).",
+        "Make room for its name, or define the guest by `virt-install --import`.",
+    ),
+    "domain-network": CodeMeaning(
+        "A network of the source has no name here; the libvirt XML names libvirt's default (a warning).",
+        "Name the network in the configuration's maps.networks, or edit the XML.",
+    ),
     "guest-no-virtio": CodeMeaning(
         "A kernel of the guest has no drivers for KVM's virtio devices (a warning).",
         "Install a kernel with virtio in the guest, or give the converted guest a SATA disk and an e1000 card.",

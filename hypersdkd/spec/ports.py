@@ -43,6 +43,13 @@ class StepContext(Protocol):
     def add_output(self, output: OutputDisk) -> None:
         """CONVERT hands over a finished disk under its temporary name."""
 
+    def add_document(self, suffix: str, content: bytes) -> Path:
+        """Have a small file published with the disks, all or none, beside them and named after them, with this suffix;
+        where it will be. It is an artifact of the kind ``document``.
+
+        Raises ``output-exists`` and ``output-unwritable``; the guest can go on without it.
+        """
+
     def temporary_for(self, index: int) -> Path:
         """Where to write disk ``index``: a hidden name beside its final path, the same in each attempt."""
 

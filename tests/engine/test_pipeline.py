@@ -312,6 +312,30 @@ def test_a_steps_output_is_on_record_with_its_size(tmp_path: Path) -> None:
     assert (files[-1]["kind"], files[-1]["bytes"], files[-1]["format"]) == ("output", 6, "qcow2")
 
 
+def write_document(context: StepContext) -> None:
+    context.add_document(".xml", b"<domain/>")
+
+
+def test_a_document_is_published_with_the_disks(tmp_path: Path) -> None:
+    directory, order = make_guest(tmp_path)
+    assert run(directory, order, steps(validating=write_document))
+    assert sorted(path.name for path in (tmp_path / "output").iterdir()) == ["web01-0.qcow2", "web01.xml"]
+    files = folded(directory).report()["files"]
+    assert isinstance(files, list)
+    assert files[-1] == {"kind": "document", "path": str(tmp_path / "output/web01.xml"), "bytes": 9}
+
+
+def test_no_document_without_the_disks(tmp_path: Path) -> None:
+    directory, order = make_guest(tmp_path)
+
+    def taken(context: StepContext) -> None:
+        write_document(context)
+        Path(context.guest.outputs[0]).write_text("another's")
+
+    assert not run(directory, order, steps(validating=taken))
+    assert [path.name for path in (tmp_path / "output").iterdir()] == ["web01-0.qcow2"]
+
+
 def test_what_cannot_be_cleared_is_a_warning_and_the_cause_stays_the_cause(tmp_path: Path) -> None:
     directory, order = make_guest(tmp_path)
 

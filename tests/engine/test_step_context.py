@@ -122,3 +122,19 @@ def test_the_log_cannot_be_forged(tmp_path: Path, clock: Clock, capsys: pytest.C
         context = GuestContext(directory, order, journal)
         context.log("evil\n10:00:00 load all is well\x1b[2J é\udcff")
     assert capsys.readouterr().err == "10:00:00 evil\\n10:00:00 load all is well\\x1b[2J é\\udcff\n"
+
+
+def test_a_document_is_written_beside_the_outputs_and_never_in_anothers_place(tmp_path: Path) -> None:
+    directory, order = make_guest(tmp_path)
+    output = Path(order.guest.output_name or order.guest.outputs[0])
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with JournalWriter(directory, "web01") as journal:
+        context = GuestContext(directory, order, journal)
+        assert context.add_document(".xml", b"<domain/>") == output.with_suffix(".xml")
+        [document] = context.documents
+        assert document.temporary.read_bytes() == b"<domain/>"
+        assert document.temporary.name.startswith(".hypersdkd-") and not document.path.exists()
+        output.with_suffix(".txt").write_bytes(b"another's")
+        with raises_problem("output-exists"):
+            context.add_document(".txt", b"ours")
+    assert output.with_suffix(".txt").read_bytes() == b"another's"

@@ -12,9 +12,20 @@ INTERFACES = [{"name": "ens192", "mac": "00-50-56-AA-BB-01", "addresses": ["10.0
 
 def test_what_the_source_tells_comes_before_what_the_guest_has() -> None:
     assert cards({"interfaces": INTERFACES}) == (Card("00:50:56:aa:bb:01"),)
-    nics = [{"mac": "00:50:56:aa:bb:02", "network": "VM Network"}, {"mac": ""}, {"mac": "01:00:5e:00:00:01"}]
+    nics = [{"mac": "00:50:56:aa:bb:02", "network": "VM Network"}]
     assert cards({"interfaces": INTERFACES, "nics": nics}) == (Card("00:50:56:aa:bb:02", "VM Network"),)
     assert addresses({"interfaces": INTERFACES}) == ("10.0.2.77",)
+
+
+def test_cards_without_a_mac_get_those_that_the_guest_knows() -> None:
+    twice = {"mac": "00:50:56:aa:bb:02", "network": "B"}
+    nics = [{"mac": "", "network": "A"}, twice, twice, {"mac": "01:00:5e:00:00:01", "network": "C"}]
+    assert cards({"interfaces": INTERFACES, "nics": nics}) == (
+        Card("00:50:56:aa:bb:01", "A"),
+        Card("00:50:56:aa:bb:02", "B"),
+        Card("", "B"),
+        Card("", "C"),
+    )
 
 
 def test_the_disk_decides_on_the_firmware() -> None:

@@ -10,7 +10,7 @@ from hypersdkd_plugins import convert_qemu_img, load_disk, validate_image
 
 from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.guest import DiskSource, Guest
-from hypersdkd.model.problem import Problem
+from hypersdkd.model.problem import Problem, fail
 
 
 @dataclass
@@ -27,6 +27,7 @@ class MemoryContext:
     checks: list[tuple[str, bool, str]] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     attached: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    documents: dict[str, bytes] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
 
@@ -55,6 +56,12 @@ class MemoryContext:
 
     def attach(self, kind: str, name: str, content: bytes) -> None:
         self.attached[name] = (kind, content)
+
+    def add_document(self, suffix: str, content: bytes) -> Path:
+        if suffix in self.documents:
+            raise fail("output-exists", "it exists")
+        self.documents[suffix] = content
+        return Path(self.guest.outputs[0]).with_suffix(suffix)
 
     def tool(self, name: str, version: str) -> None:
         self.tools[name] = version
