@@ -54,6 +54,33 @@ def test_a_link_out_is_outside(root: Path, tmp_path: Path) -> None:
             open_and_close(path, root)
 
 
+def test_ways_through_proc_lead_to_where_the_file_is(disk: Path, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("canary")
+    with (tmp_path / "secret").open() as secret:
+        (root / "link").symlink_to(f"/proc/self/fd/{secret.fileno()}")
+        for path in (f"/proc/self/fd/{secret.fileno()}", f"/proc/self/root{tmp_path}/secret", root / "link"):
+            with raises_problem("source-outside"):
+                open_and_close(path, root)
+    assert open_and_close(f"/proc/self/root{disk}", root) == disk
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_what_root_has_mounted_below_a_root_is_there(root: Path, tmp_path: Path) -> None:
+    """Unlike a link, which anyone can make, it is the administrator's word."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "disk.raw").write_bytes(b"content")
+    (root / "mounted").mkdir()
+    mounted = subprocess.run(["mount", "--bind", tmp_path / "elsewhere", root / "mounted"], check=False)
+    if mounted.returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        assert open_and_close(root / "mounted" / "disk.raw", root) == root / "mounted" / "disk.raw"
+        with raises_problem("source-outside"):
+            open_and_close(tmp_path / "elsewhere" / "disk.raw", root)
+    finally:
+        subprocess.run(["umount", root / "mounted"], check=True)
+
+
 def test_the_remedy_is_the_line_to_write(disk: Path, tmp_path: Path) -> None:
     with raises_problem("source-outside") as caught:
         open_and_close(disk, tmp_path / "images")
