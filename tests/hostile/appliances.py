@@ -10,22 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+from tests import appliances
 from tests.hostile.bare import read
 from tests.hostile.case import LEAKS, REFUSES, SECRET, TAKES, Case, Place
-
-_ENVELOPE = (
-    '<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1">'
-    "<References>{files}</References><DiskSection><Info>{info}</Info>{disks}</DiskSection></Envelope>"
-)
 
 
 def ovf(info: str = "disks", href: str = "disk.vmdk", head: str = "") -> Callable[[Place], Path]:
     def make(place: Place) -> Path:
         (place.here / "disk.vmdk").write_bytes(b"x" * 512)
-        files = f'<File ovf:id="f" ovf:href="{_placed(href, place)}"/>'
-        disks = '<Disk ovf:diskId="d" ovf:fileRef="f" ovf:capacity="1048576"/>'
+        text = appliances.ovf([{"file": _placed(href, place)}], extra=f"<Info>{info}</Info>").decode()
+        declaration, rest = text.split("\n", 1)
         path = place.here / "guest.ovf"
-        path.write_text(f"{_placed(head, place)}{_ENVELOPE.format(files=files, info=info, disks=disks)}")
+        path.write_text(f"{declaration}{_placed(head, place)}{rest}")
         return path
 
     return make
@@ -84,14 +80,24 @@ _BLOWUP = f"<!DOCTYPE x [<!ENTITY a '{'x' * 100_000}'>]>"
 _FILE = "<!DOCTYPE x [<!ENTITY f SYSTEM 'file://CANARY'>]>"
 _DTD = "<!DOCTYPE x SYSTEM 'file://CANARY'>"
 
+_LAUGHING = ovf("&a9;", head=f"{_LAUGHS}]>")
+
 CASES = (
-    Case("entities that multiply", "ovf", ovf("&a9;", head=f"{_LAUGHS}]>"), "", tree, REFUSES, "expat counts today"),
-    Case("an entity that is large", "ovf", ovf("&a;" * 50, head=_BLOWUP), "", tree, TAKES),
-    Case("an entity that is a file", "ovf", ovf("&f;", head=_FILE), "", external, LEAKS),
-    Case("a document type that is a file", "ovf", ovf(head=_DTD), "", tree, TAKES),
-    Case("elements two hundred thousand deep", "ovf", deep, "", tree, REFUSES, "Python has a limit here"),
-    Case("a disk by a path", "ovf", ovf(href="CANARY"), "", named, LEAKS),
-    Case("a disk by a way up", "ovf", ovf(href="WAY_UP"), "", named, LEAKS),
-    Case("a disk behind a link", "ovf", linked, "", named, LEAKS),
-    Case("a disk that is the OVF", "ovf", ovf(href="guest.ovf"), "", named, TAKES),
+    Case(
+        "entities that multiply",
+        "ovf",
+        ovf("&a9;", head=f"{_LAUGHS}]>"),
+        "image-invalid",
+        tree,
+        REFUSES,
+        "expat counts today",
+    ),
+    Case("an entity that is large", "ovf", ovf("&a;" * 50, head=_BLOWUP), "image-invalid", tree, TAKES),
+    Case("an entity that is a file", "ovf", ovf("&f;", head=_FILE), "image-invalid", external, LEAKS),
+    Case("a document type that is a file", "ovf", ovf(head=_DTD), "image-invalid", tree, TAKES),
+    Case("elements two hundred thousand deep", "ovf", deep, "image-invalid", tree, REFUSES, "Python has a limit here"),
+    Case("a disk by a path", "ovf", ovf(href="CANARY"), "source-outside", named, LEAKS),
+    Case("a disk by a way up", "ovf", ovf(href="WAY_UP"), "source-outside", named, LEAKS),
+    Case("a disk behind a link", "ovf", linked, "source-not-regular", named, LEAKS),
+    Case("a disk that is the OVF", "ovf", ovf(href="guest.ovf"), "source-type-mismatch", named, TAKES),
 )

@@ -9,11 +9,12 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests import images, vmdks
+from tests import appliances, images, vmdks
 from tests.hostile.bare import PATIENCE, unpack
 from tests.hostile.case import FILLS, LEAKS, REFUSES, SECRET, TAKES, Case, Place
 
 CONTENT = b"x" * 512
+OVF = appliances.ovf([{"file": "disk.vmdk"}])
 Add = Callable[[tarfile.TarFile, Place], None]
 
 
@@ -57,9 +58,9 @@ def descriptor(place: Place) -> bytes:
 
 
 def in_place(source: Path, scratch: Path) -> str:
-    """qemu-img, by the offset of the first member in the archive, told that it is a VMDK."""
+    """qemu-img, by the offset of the disk in the archive, told that it is a VMDK."""
     with tarfile.open(source) as opened:
-        member = next(iter(opened))
+        member = opened.getmember("disk.vmdk")
     where = f"file.driver=raw,file.offset={member.offset_data},file.size={member.size},file.file.filename={source}"
     words = ["qemu-img", "convert", "--image-opts", f"driver=vmdk,{where}", "-O", "raw", scratch / "out"]
     done = subprocess.run(words, capture_output=True, timeout=PATIENCE, check=False)
@@ -67,10 +68,10 @@ def in_place(source: Path, scratch: Path) -> str:
 
 
 def compressed(place: Place) -> Path:
-    """64 MiB of zeros, by a thousandth of that."""
-    plain = archive(file("disk.raw", bytes(64 << 20)), name="disk.tar")(place)
+    """96 MiB of one letter, by a thousandth of that; zeros would take no space."""
+    plain = archive(file("disk.raw", b"A" * (96 << 20)), name="disk.tar")(place)
     path = place.here / "disk.tar.gz"
-    path.write_bytes(gzip.compress(plain.read_bytes(), 1))
+    path.write_bytes(gzip.compress(plain.read_bytes(), 9))
     plain.unlink()
     return path
 
@@ -97,32 +98,76 @@ def huge_number(place: Place) -> Path:
     return path
 
 
+_OVF = file("a.ovf", OVF)
 _LINK, _HARD, _FIFO, _DEVICE = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE
 
+_DISK_IS_A_DEVICE = archive(special("disk.raw", _DEVICE))
+_BY_PATH = archive(file(lambda at: str(at.here / "escaped")))
+_TWICE = archive(file("disk.raw"), file("disk.raw", b"y" * 512))
+
 CASES = (
-    Case("a member with a way up", "ova", archive(file("../escaped")), "", unpack, TAKES),
-    Case("a member with a path", "ova", archive(file(lambda at: str(at.here / "escaped"))), "", unpack, TAKES),
-    Case("a member that is a link out", "ova", archive(special("disk.raw", _LINK, canary)), "", unpack, LEAKS),
-    Case("a member that is a hard link out", "ova", archive(special("disk.raw", _HARD, canary)), "", unpack, LEAKS),
+    Case("a member with a way up", "ova", archive(file("../escaped")), "source-outside", unpack, TAKES),
     Case(
-        "a member through a link",
+        "a member with a path",
         "ova",
-        archive(special("in", _LINK, lambda at: str(at.here)), file("in/escaped")),
-        "",
+        _BY_PATH,
+        "source-outside",
         unpack,
         TAKES,
     ),
-    Case("a member that is a device", "ami", archive(special("disk.raw", _DEVICE)), "", unpack, TAKES),
-    Case("a member that is a FIFO", "ami", archive(special("disk.raw", _FIFO)), "", unpack, TAKES),
-    Case("two members of a name", "ami", archive(file("disk.raw"), file("disk.raw", b"y" * 512)), "", unpack, TAKES),
-    Case("a member that is a descriptor", "ova", archive(file("disk.vmdk", descriptor)), "", in_place, LEAKS),
-    Case("a compressed archive of zeros", "ami", compressed, "", expanded, FILLS),
-    Case("a member of an exbibyte", "ova", huge_number, "", unpack, REFUSES, "Python counts it"),
+    Case(
+        "a member that is a link out",
+        "ova",
+        archive(_OVF, special("disk.vmdk", _LINK, canary)),
+        "source-not-regular",
+        unpack,
+        LEAKS,
+    ),
+    Case(
+        "a member that is a hard link out",
+        "ova",
+        archive(_OVF, special("disk.vmdk", _HARD, canary)),
+        "source-not-regular",
+        unpack,
+        LEAKS,
+    ),
+    Case(
+        "a member through a link",
+        "ova",
+        archive(
+            file("a.ovf", appliances.ovf([{"file": "in/escaped"}])),
+            special("in", _LINK, lambda at: str(at.here)),
+            file("in/escaped"),
+        ),
+        "source-type-mismatch",
+        unpack,
+        TAKES,
+    ),
+    Case("a member that is a device", "ami", _DISK_IS_A_DEVICE, "source-not-regular", unpack, TAKES),
+    Case("a member that is a FIFO", "ami", archive(special("disk.raw", _FIFO)), "source-not-regular", unpack, TAKES),
+    Case(
+        "two members of a name",
+        "ami",
+        _TWICE,
+        "image-invalid",
+        unpack,
+        TAKES,
+    ),
+    Case(
+        "a member that is a descriptor",
+        "ova",
+        archive(_OVF, file("disk.vmdk", descriptor)),
+        "image-unsupported",
+        in_place,
+        LEAKS,
+    ),
+    Case("a compressed archive of one letter", "ami", compressed, "image-limits", expanded, FILLS),
+    Case("a member of an exbibyte", "ova", huge_number, "image-truncated", unpack, REFUSES, "Python counts it"),
     Case(
         "an archive without its end",
         "ova",
         cut(archive(file("disk.raw", CONTENT * 9)), 2048),
-        "",
+        "image-truncated",
         unpack,
         REFUSES,
         "Python counts",

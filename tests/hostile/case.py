@@ -32,8 +32,7 @@ Bare = Callable[[Path, Path], str]
 @dataclass(frozen=True)
 class Case:
     """``make`` puts the source into its place. ``bare``, given it and an empty directory, comes to ``does``; where that
-    is no harm, ``why`` says why the case is here all the same. ``code`` is the problem's; empty for any that is told
-    of the input, and no failure of ours."""
+    is no harm, ``why`` says why the case is here all the same. ``code`` is the problem's."""
 
     name: str
     source_type: str
