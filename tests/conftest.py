@@ -19,6 +19,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+#: Where libguestfs' appliance is kept, once for all queues of all tests: making it takes seconds and 700 MB.
+APPLIANCE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hypersdkd-guests"
+APPLIANCE.mkdir(parents=True, exist_ok=True)
+os.environ.setdefault("LIBGUESTFS_CACHEDIR", str(APPLIANCE))
+
 # A machine that does other things too makes single examples slow; that is no failure.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")

@@ -75,6 +75,9 @@ MAKERS: dict[str, Callable[[Path], object]] = {
     "erp01/disk-1.img": lambda path: raw_disk(path, 4 * MIB, seed=12),
 }
 
+#: What asks for changes of a guest, of which the tests' disks have none.
+NO_GUEST = {f"stages/{name}.yaml": "guest-no-system" for name in ("fix-all", "fix-boot-only", "fix-bypath-only")}
+
 #: What is asked for and left out, with a warning at its place.
 WARNED = {"stages/boot-test.yaml": ["pipeline.validate.boot_test"]}
 
@@ -146,6 +149,9 @@ def outcomes(exports: Path) -> Iterator[dict[str, Outcome]]:
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_it_ends_as_it_should(outcomes: dict[str, Outcome], name: str) -> None:
     ended = outcomes[name]
+    if name in NO_GUEST:
+        ended.assert_failed(NO_GUEST[name])
+        return
     assert (ended.kind, ended.code) == ("processed", ""), ended.record
     guests = read_manifest(text(name).encode(), name.rpartition(".")[2]).guests
     wanted = [guest.output_format for guest in guests for _disk in guest.disks]

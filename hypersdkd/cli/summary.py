@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from hypersdkd.cli.terminal import Terminal
-from hypersdkd.model.guest import OUTPUT_FORMATS
+from hypersdkd.model.guest import OUTPUT_FORMATS, Guest
+from hypersdkd.model.guest_wishes import fix_wanted
 
 #: Guests of a batch that are listed; the rest are counted.
 LISTED: Final = 50
 
-
-#: The parts of FIX.
-_FIXES: Final = ("fstab", "grub", "initramfs", "network")
 
 #: The switches of FIX in a job config; ``fstab_mode`` is the fourth part.
 _JOB_FIXES: Final = ("regen_initramfs", "fix_grub", "fix_network")
@@ -72,11 +70,12 @@ def _show_single(terminal: Terminal, pipeline: Mapping[str, object]) -> None:
         found = source if isinstance(source, dict) else {}
         rows.append(("Source Type", found.get("source_type", "")))
         rows.append(("Source Path", found.get("source_path", "")))
+    fix = pipeline.get("fix")
     rows += [
         ("Output Format", convert.get("output_format", "")),
         ("Compression", _shown(convert.get("compress") is True)),
         ("INSPECT", _shown(_enabled(pipeline, "inspect"))),
-        ("FIX", _shown(_enabled(pipeline, "fix") and any(_enabled(_inner(pipeline, "fix"), key) for key in _FIXES))),
+        ("FIX", _shown(fix_wanted(Guest("", (), fix=fix if isinstance(fix, dict) else None)))),
         ("VALIDATE", _shown(_enabled(pipeline, "validate") or pipeline.get("validate") is None)),
     ]
     terminal.table(("Property", "Value"), rows)

@@ -38,8 +38,9 @@ class WorkOrder:
     ``source_roots`` are resolved directories that sources must lie below; ``queue`` are those directories of the
     queue in which others' files lie, and ``companions`` the names of those there that are this job's; ``plugins`` are
     the names of those to load, which may lie in ``plugin_directories``, and ``plugin_settings`` are those of the
-    configuration for them. ``nonce`` is in the temporary names of the
-    outputs: who can write beside them does not know where to put something in the way.
+    configuration for them. The files of libguestfs' appliance are kept in ``appliance`` between guests or, where that
+    is empty, in the attempt's own directory. ``nonce`` is in the temporary names of the outputs: who can write beside
+    them does not know where to put something in the way.
     """
 
     job_id: str
@@ -50,6 +51,7 @@ class WorkOrder:
     queue: tuple[str, ...] = ()
     companions: tuple[str, ...] = ()
     plugin_settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    appliance: str = ""
     nonce: str = field(default_factory=lambda: os.urandom(8).hex())
 
     def write(self, directory: Path) -> None:
@@ -63,6 +65,7 @@ class WorkOrder:
             "queue": self.queue,
             "companions": self.companions,
             "plugin_settings": self.plugin_settings,
+            "appliance": self.appliance,
             "nonce": self.nonce,
         }
         text = json.dumps(order, indent=1, default=str)  # YAML has dates, JSON has not
@@ -81,8 +84,14 @@ class WorkOrder:
             queue=tuple(order.get("queue", ())),
             companions=tuple(order.get("companions", ())),
             plugin_settings=order.get("plugin_settings", {}),
+            appliance=str(order.get("appliance", "")),
             nonce=str(order["nonce"]),
         )
+
+
+def appliance_cache(order: WorkOrder, work: Path) -> Path:
+    """Where libguestfs' appliance is kept. libguestfs' own variable counts first."""
+    return Path(os.environ.get("LIBGUESTFS_CACHEDIR") or order.appliance or work) / "hypersdkd-appliance"
 
 
 def guest_run(directory: Path, job_id: str, vm: str) -> GuestRun:

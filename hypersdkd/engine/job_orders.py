@@ -88,6 +88,7 @@ def _write_order(shop: Workshop, claim: Claim, number: int, planned: PlannedGues
         queue=queue,
         companions=_companions(shop, claim, planned.guest),
         plugin_settings=plugins.settings,
+        appliance=str(shop.spool.layout.appliance),
     )
     with JournalWriter(directory, planned.guest.name) as journal:
         journal.append(EventType.CLAIMED, "", {"job": claim.id})

@@ -58,6 +58,11 @@ class QueueLayout:
         return self.private / "jobs"
 
     @property
+    def appliance(self) -> Path:
+        """libguestfs' appliance, kept between guests."""
+        return self.private / "appliance"
+
+    @property
     def pause_mark(self) -> Path:
         """Exists while the queue is paused."""
         return self.private / "paused"

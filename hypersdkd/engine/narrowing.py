@@ -15,8 +15,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from hypersdkd.engine.guest_files import WORK, WorkOrder
+from hypersdkd.engine.guest_files import WORK, WorkOrder, appliance_cache
 from hypersdkd.host.files import open_regular
+from hypersdkd.host.guest_keys import key_file
 from hypersdkd.host.image_file import ImageFile
 from hypersdkd.host.image_qcow2 import backing_file
 from hypersdkd.host.image_source import resolve_source
@@ -24,7 +25,8 @@ from hypersdkd.host.landlock import Confinement
 from hypersdkd.host.output_directory import OutputDirectory
 from hypersdkd.host.private_tmp import hide_tmp
 from hypersdkd.host.self_confinement import confine_self, shortcoming
-from hypersdkd.model.guest import DiskSource, asks_for
+from hypersdkd.model.guest import DiskSource
+from hypersdkd.model.guest_wishes import inspect_wanted
 from hypersdkd.model.problem import Problem, ProblemError
 
 #: What programs and libguestfs read besides ``/usr``. Of ``/etc`` single names: a token file may lie there, and the
@@ -73,18 +75,26 @@ def narrow(directory: Path, order: WorkOrder) -> Problem | None:
     Makes the outputs' directories, for what is above them will be out of reach. Raises ``OSError``.
     """
     work = directory / WORK
+    appliance = inspect_wanted(order.guest)
+    looked_into = tuple(_for_inspect(directory, order)) if appliance else ()
     for variable in ("TMPDIR", "XDG_RUNTIME_DIR", "LIBGUESTFS_CACHEDIR"):
         os.environ[variable] = str(work)
     with ExitStack() as stack:
         own = [str(work), *(str(place.here) for place in _output_places(order, stack))]
-        read = (str(directory), *_sources(order))
+        read = (str(directory), *_sources(order), *looked_into)
         run = (*_SYSTEM, *os.get_exec_path(), *_python(), *order.plugin_directories)
-        appliance = asks_for(order.guest.inspect) or asks_for(order.guest.fix)
         if appliance and os.geteuid() == 0 and hide_tmp((*read, *run), own):
             own.append("/tmp")  # noqa: S108
         confine_self(Confinement(read, _DEVICES, run, tuple(own)), appliance=appliance)
     missing = shortcoming()
     return Problem("worker-unconfined", f"a hostile image could make the worker {missing}") if missing else None
+
+
+def _for_inspect(directory: Path, order: WorkOrder) -> Iterator[str]:
+    """The appliance's files, and those with the guest's keys."""
+    yield str(appliance_cache(order, directory / WORK))
+    if (keys := key_file(order.guest.inspect or {})) is not None:
+        yield str(keys)
 
 
 def _output_places(order: WorkOrder, stack: ExitStack) -> Iterator[OutputDirectory]:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from hypersdkd.engine.fixing import fix_guest
 from hypersdkd.engine.guest_files import WorkOrder, fresh_work, remove_temporaries, remove_work
 from hypersdkd.engine.journal import JournalWriter, read_journal
 from hypersdkd.engine.plugins import Plugins
@@ -15,11 +16,13 @@ from hypersdkd.engine.step_context import GuestContext
 from hypersdkd.host.output_directory import opened_output
 from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.event import EventType
-from hypersdkd.model.guest import DiskSource, asks_for
+from hypersdkd.model.guest import DiskSource
+from hypersdkd.model.guest_space import space_problem
+from hypersdkd.model.guest_wishes import fix_wanted, inspect_asked, inspect_wanted
 from hypersdkd.model.problem import Problem, ProblemError, fail
 from hypersdkd.model.report import fold
 from hypersdkd.model.stage import Stage
-from hypersdkd.spec.types import Loader
+from hypersdkd.spec.types import Loader, Step
 
 
 class Pipeline:
@@ -50,6 +53,8 @@ class Pipeline:
         earlier = recorded(fold(read_journal(self._directory)).publishing, self._order.guest)
         try:
             fresh_work(self._directory)
+            if inspect_wanted(self._order.guest) and not earlier:
+                self._context.prepare_system()
             unconfined = self._narrow()
             if earlier:
                 self._journal.append(EventType.RECOVERED, "", {"reason": "published"})
@@ -63,6 +68,8 @@ class Pipeline:
             detail = traceback.format_exc()
             self._give_up(Problem("step-failed", f"{type(error).__name__}: {error}", detail))
             return False
+        finally:
+            self._context.close_system()
         remove_work(self._directory)
         self._journal.append(EventType.FINISHED)
         return True
@@ -89,7 +96,8 @@ class Pipeline:
         for stage in Stage:
             self._stage = stage
             self._run_stage(stage)
-        self._publish()
+        if not self._order.guest.dry_run:
+            self._publish()
 
     def _require_steps(self) -> None:
         """Without these nothing would be converted, or nothing checked: say so before the work, not after it."""
@@ -99,12 +107,12 @@ class Pipeline:
                 raise fail("plugin-failed", f"no plugin is loaded for {stage.value}", remedy="Enable the plugin again.")
 
     def _run_stage(self, stage: Stage) -> None:
-        steps = [(plugin, step) for plugin, step in self._plugins.steps if step.stage is stage]
-        if stage in {Stage.INSPECT, Stage.FIX} and not steps:
-            self._context.skip_stage(stage.value, "no plugin")
-            guest = self._order.guest
-            if asks_for(guest.inspect if stage is Stage.INSPECT else guest.fix):
-                self._context.warn(_not_done(stage))
+        declared = [(plugin, step) for plugin, step in self._plugins.steps if step.stage is stage]
+        if stage is Stage.FIX and self._plugins.fixers:
+            declared.append(("", Step("fixers", Stage.FIX, lambda _context: self._fix(), wanted=fix_wanted)))
+        steps = [(plugin, step) for plugin, step in declared if step.wanted(self._order.guest)]
+        if reason := self._reason_to_skip(stage, bool(declared), bool(steps)):
+            self._context.skip_stage(stage.value, reason)
             return
         self._context.begin_stage(stage.value)
         if stage is Stage.LOAD:
@@ -122,6 +130,38 @@ class Pipeline:
                 message = f"plugin {plugin}, step {step.name}: {type(error).__name__}: {error}"
                 raise fail("step-failed", message, detail=traceback.format_exc()) from error
         self._context.end_stage()
+        if stage is Stage.FIX:
+            self._context.end_system()
+
+    def _reason_to_skip(self, stage: Stage, declared: bool, wanted: bool) -> str:
+        """Why a stage is left out; empty if it is not."""
+        guest = self._order.guest
+        if guest.dry_run and stage in {Stage.CONVERT, Stage.VALIDATE}:
+            return "dry run"
+        if stage not in {Stage.INSPECT, Stage.FIX}:
+            return ""
+        if not declared:
+            if (inspect_asked if stage is Stage.INSPECT else fix_wanted)(guest):
+                self._context.warn(_not_done(stage))
+            return "no plugin"
+        if not wanted:
+            return "not asked for"
+        problem = self._context.system_problem
+        return problem.message if stage is Stage.FIX and problem is not None and guest.fix_if_possible else ""
+
+    def _fix(self) -> None:
+        """What is wrong with a guest that nobody asked to fix has been told by INSPECT; it is converted as it is."""
+        guest = self._context.guest
+        try:
+            lack = space_problem(self._context.system.facts)
+        except ProblemError as error:
+            lack = error.problem
+        if lack is None:
+            fix_guest(self._context, self._plugins.fixers, self._plugins.guest_checks)
+        elif guest.fix_if_possible:
+            self._context.log(f"nothing is fixed: {lack.message}")
+        else:
+            raise ProblemError(lack)
 
     def _loader(self, disk: DiskSource) -> Loader:
         for loader in self._plugins.loaders:

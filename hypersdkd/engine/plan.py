@@ -60,7 +60,9 @@ class Places:
 
 def dropped_disk(job: str, file: Path) -> Guest:
     """The guest of a disk that was itself dropped: as by a job config that has only its ``input``."""
-    return Guest(name=stem(job), disks=(DiskSource(type_by_suffix(file.name), str(file)),), fix=fixes())
+    return Guest(
+        name=stem(job), disks=(DiskSource(type_by_suffix(file.name), str(file)),), fix=fixes(), fix_if_possible=True
+    )
 
 
 def plan(job: str, guests: Sequence[Guest], places: Places, busy: Callable[[Path], bool]) -> list[PlannedGuest]:

@@ -11,13 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from hypersdkd.engine.guest_files import ARTIFACTS, WORK, WorkOrder, temporary_output
+from hypersdkd.engine.guest_files import ARTIFACTS, WORK, WorkOrder, appliance_cache, temporary_output
+from hypersdkd.engine.guest_session import GuestSession
 from hypersdkd.engine.journal import JournalWriter
 from hypersdkd.engine.names import NAME_MAX
 from hypersdkd.host.files import write_replacing
+from hypersdkd.host.guest_system import RecordedSystem
 from hypersdkd.host.output_directory import OutputDirectory
 from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.event import VOLATILE_EVENTS, EventType
+from hypersdkd.model.file_change import FileChange
 from hypersdkd.model.guest import Guest, output_names
 from hypersdkd.model.problem import Problem, fail, one_line
 
@@ -37,6 +40,8 @@ class GuestContext:
         self._outputs: list[OutputDisk] = []
         self._documents: list[OutputDisk] = []
         self._findings: dict[str, object] = {}
+        self._session = GuestSession(self.work, appliance_cache(order, self.work), self, order.guest.inspect)
+        self._fixer = ""
         self._stage = ""
         self._stage_started = 0.0
         self._last_progress = 0.0
@@ -68,6 +73,11 @@ class GuestContext:
     def outputs(self) -> Sequence[OutputDisk]:
         """What CONVERT wrote."""
         return tuple(self._outputs)
+
+    @property
+    def system(self) -> RecordedSystem:
+        """The guest's own system."""
+        return self._session.system(self._disks)
 
     @property
     def findings(self) -> Mapping[str, object]:
@@ -136,6 +146,11 @@ class GuestContext:
         write_replacing(directory / name, content)
         self.artifact(kind, directory / name, bytes=len(content))
 
+    def changed(self, change: FileChange) -> None:
+        """A file of the guest was changed."""
+        self._emit(EventType.CHANGE, fixer=self._fixer, **change.as_dict())
+        self.log(f"{self._fixer}: {change.action} {change.path}")
+
     def tool(self, name: str, version: str) -> None:
         """A program that took part."""
         self._emit(EventType.FINDING, key=f"tool.{name}", value=version, tool=name, version=version)
@@ -194,6 +209,30 @@ class GuestContext:
         if any(len(os.fsencode(Path(name).name)) > NAME_MAX for name in names):
             raise fail("name-invalid", f"the names of {count} outputs after {self._guest.output_name} are too long")
         self._guest = replace(self._guest, outputs=names)
+
+    def prepare_system(self) -> None:
+        """Make ready for the guest's system, before anything of a stranger's is looked at."""
+        self._session.prepare()
+
+    @property
+    def system_problem(self) -> Problem | None:
+        """Why the guest's system, which was asked for, is not there."""
+        return self._session.problem
+
+    def changed_by(self, name: str) -> None:
+        """Changes of the guest from now on are this fixer's; with an empty name there must be none."""
+        self._fixer = name
+        self.system.writable = bool(name)
+
+    def end_system(self) -> None:
+        """End the appliance: the disks are from now on what FIX made of them. Raises ``appliance-failed``."""
+        fixed = self._session.end()
+        if fixed is not None:
+            self._disks = list(fixed)
+
+    def close_system(self) -> None:
+        """End the appliance, if it still runs, without its changes."""
+        self._session.close()
 
     def artifact(self, kind: str, path: Path, **facts: object) -> None:
         """A file that the guest read or left; ``kind`` is ``input``, ``output`` or a step's own word."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -187,6 +188,8 @@ class RecordedSystem:
     def run(self, argv: Sequence[str], seconds: float = 300.0) -> str:
         """Run a program of the guest."""
         self._begin(argv[0])
+        after = change_of(argv[0], "ran", None, shlex.join(argv).encode(errors="surrogateescape")).after
+        self._record(FileChange(argv[0], "ran", None, after))
         return self._files.run(argv, seconds)
 
     # -- the rules ----------------------------------------------------------------------------------

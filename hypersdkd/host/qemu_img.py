@@ -39,6 +39,9 @@ _VDI_BLOCK: Final = 1 << 20
 #: Coroutines that copy at once. More gain nothing, and 16 need more than 1 GiB of address space.
 _COROUTINES: Final = "8"
 
+#: Bytes of a backing file's name at most, by the qcow2 format.
+_BACKING_NAME: Final = 1023
+
 _PERCENT: Final = re.compile(r"\((\d{1,3}\.\d\d)/100%\)")
 
 
@@ -152,6 +155,37 @@ def make_empty(path: Path, size: int) -> None:
     done = run([PROGRAM, "create", "-q", "-f", "qcow2", str(path), str(size)], timeout=_LOOK_SECONDS)
     if done.returncode:
         raise fail("tool-failed", f"qemu-img create failed: {_reason(done)}", detail=done.stderr)
+
+
+def make_overlay(path: Path, below: str, format_name: str, size: int) -> None:
+    """A new qcow2 image of ``size`` bytes, a difference to the image of that ``json:`` name, which is not opened.
+
+    Raises ``image-limits`` for a name longer than qcow2 can hold, ``tool-failed``, ``tool-missing``.
+    """
+    if len(below.encode(errors="surrogateescape")) > _BACKING_NAME:
+        raise fail("image-limits", f"the source needs {len(below)} characters to be named in an overlay")
+    argv = [PROGRAM, "create", "-q", "-u", "-f", "qcow2", "-b", below, "-F", format_name, str(path), str(size)]
+    done = run(argv, timeout=_LOOK_SECONDS)
+    if done.returncode:
+        raise fail("tool-failed", f"qemu-img create failed: {_reason(done)}", detail=done.stderr)
+
+
+def copy_head(source: Source, size: int, target: int) -> None:
+    """Write the first ``size`` bytes that a guest sees to ``target``, an open file of ours in memory.
+
+    Raises ``tool-failed``.
+    """
+    argv = [PROGRAM, "dd", "-U", "-O", "raw", f"bs={size}", "count=1", f"if={source.reference}"]
+    done = run(
+        [*argv, f"of=/proc/self/fd/{target}"],
+        timeout=_LOOK_SECONDS,
+        limits=_LOOK,
+        env=_FEW_ADDRESSES,
+        pass_fds=(*source.descriptors, target),
+        confinement=_confined(source),
+    )
+    if done.returncode:
+        raise fail("tool-failed", f"qemu-img dd failed: {_reason(done)}", detail=done.stderr)
 
 
 def info(source: Source) -> ImageInfo:

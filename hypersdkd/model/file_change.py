@@ -15,7 +15,8 @@ SHOWN: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """What became of ``path``. ``action`` is ``written``, ``appended``, ``removed`` or ``linked``.
+    """What became of ``path``. ``action`` is ``written``, ``appended``, ``removed``, ``linked``, or ``ran``
+    for a program of the guest, whatever it changed; its command line is ``after``.
 
     ``before`` and ``after`` are ``None`` where there was nothing, or is nothing any more; texts, whose lines that are
     the same at the beginning and at the end are left out (``line`` is the number of the first that is shown, from 1);

@@ -84,13 +84,6 @@ class Guest:
         )
 
 
-def asks_for(stage: Mapping[str, object] | None) -> bool:
-    """Whether a manifest's object of a stage (``Guest.inspect``, ``Guest.fix``) has anything switched on."""
-    return stage is not None and (
-        stage.get("enabled") is True or any(asks_for(part) for part in stage.values() if isinstance(part, Mapping))
-    )
-
-
 def output_names(output_name: str, count: int, output_format: str) -> tuple[str, ...]:
     """Where ``count`` disks go: ``output_name`` itself, or ``STEM-disk1.SUFFIX``, ``-disk2`` and so on beside it."""
     if count == 1:

@@ -6,8 +6,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
+from hypersdkd.model.problem import one_line
+
 #: Bytes that are read of a guest's file unless another limit is given: no configuration file is larger.
 READ_LIMIT: Final = 1 << 20
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, Mapping):
+        return {one_line(str(key)): _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, tuple | list) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +81,8 @@ class GuestFacts:
     virtualization_tools: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
-        """JSON shape."""
-        return asdict(self)
+        """JSON shape, with every text on one line and printable."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
 
     def device_of(self, name: str) -> BlockDevice | None:
         """The device of that name in the appliance."""

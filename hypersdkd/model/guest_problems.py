@@ -34,6 +34,10 @@ GUEST_CODES: Final[Mapping[str, CodeMeaning]] = {
         "A disk of the guest is encrypted and there is no key for it.",
         "Put its passphrase into a file of mode 0600 and name that in pipeline.inspect.luks_key_file.",
     ),
+    "guest-key-unusable": CodeMeaning(
+        "The file with the keys of encrypted disks cannot be used.",
+        "Write one passphrase a line into a file of the daemon's user or root, chmod 600.",
+    ),
     "guest-hibernated": CodeMeaning(
         "Windows was hibernated or not shut down cleanly, so its file system cannot be written.",
         "Start the guest, run `powercfg /h off`, shut it down by `shutdown /s /t 0`, and export it again.",

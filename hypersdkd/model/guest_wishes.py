@@ -21,8 +21,12 @@ _NOTHING: Final = (("mode", "noop"), ("fix_level", "none"))
 
 def inspect_wanted(guest: Guest) -> bool:
     """Whether the guest's system is to be looked at: it is asked for, or something else needs it."""
-    asked = guest.inspect is not None and guest.inspect.get("enabled") is not False
-    return asked or guest.dry_run or fix_wanted(guest)
+    return inspect_asked(guest) or guest.dry_run or fix_wanted(guest)
+
+
+def inspect_asked(guest: Guest) -> bool:
+    """Whether INSPECT itself is asked for."""
+    return guest.inspect is not None and guest.inspect.get("enabled") is not False
 
 
 def fix_wanted(guest: Guest) -> bool:

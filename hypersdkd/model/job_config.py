@@ -63,6 +63,7 @@ class Conversion(Section):
             output_format=self.output_format,
             compress=self.compress,
             fix=fixes(self.fstab_mode, initramfs=self.regen_initramfs, grub=self.fix_grub, network=self.fix_network),
+            fix_if_possible=True,
         )
 
 

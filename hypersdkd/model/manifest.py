@@ -138,9 +138,6 @@ def _artifact(value: Mapping[str, object]) -> _Judgement:
     disks = value.get("disks")
     rows = disks[:MAX_DISKS] if isinstance(disks, list) else []
     problems = _repeated(rows, "disks", "id", "manifest-duplicate-disk")
-    if _member(value, "options").get("dry_run") is True:
-        message = "options.dry_run: a dry run is not available in this build"
-        problems += (Problem("manifest-unsupported", message, path="options.dry_run"),)
     try:
         manifest = ArtifactManifest.model_validate(value)
     except ValidationError as error:
@@ -161,6 +158,7 @@ def _artifact(value: Mapping[str, object]) -> _Judgement:
         inspect=_stage(raw, "inspect"),
         fix=_stage(raw, "fix"),
         validate=_stage(raw, "validate"),
+        dry_run=manifest.options.dry_run,
     )
     return problems, warnings, (guest,)
 

@@ -75,7 +75,7 @@ class ArtifactOutput(Section):
 
 
 class ArtifactOptions(Section):
-    """``dry_run`` is refused: a run that was meant to change nothing must not convert."""
+    """``dry_run``: the report says what would be changed, and nothing is written."""
 
     dry_run: bool = False
 

@@ -70,10 +70,11 @@ class Load(Section):
 
 
 class Inspect(Section):
-    """Whether and how the guest's operating system is looked at."""
+    """Whether and how the guest's operating system is looked at. ``luks_key_file`` has keys of encrypted disks."""
 
     enabled: bool = True
     detect_os: bool = True
+    luks_key_file: OutputPath = ""
 
 
 class Toggle(Section):

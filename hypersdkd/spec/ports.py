@@ -11,6 +11,7 @@ from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.guest import Guest
 from hypersdkd.model.problem import Problem
 from hypersdkd.model.replies import QueueEntry, Receipt
+from hypersdkd.spec.system import GuestSystem
 
 
 class StepContext(Protocol):
@@ -35,6 +36,14 @@ class StepContext(Protocol):
     @property
     def outputs(self) -> Sequence[OutputDisk]:
         """What CONVERT wrote, in boot order; empty before that."""
+
+    @property
+    def system(self) -> GuestSystem:
+        """The guest's own system, in an appliance that is launched when it is first asked for and ended after FIX.
+
+        Not to be asked for after that. Raises ``appliance-missing -failed -timeout``, ``guest-no-system -encrypted
+        -hibernated -damaged``, the same each time.
+        """
 
     @property
     def findings(self) -> Mapping[str, object]:

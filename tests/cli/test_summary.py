@@ -37,7 +37,7 @@ OFF = {"INSPECT": "false", "FIX": "false", "VALIDATE": "true"}
     ("stages", "shown"),
     [
         ({}, OFF),
-        ({"validate": None, "fix": {}}, OFF),
+        ({"validate": None, "fix": {}}, {**OFF, "FIX": "true"}),
         ({"validate": {}, "inspect": {}, "fix": {"grub": {}}}, dict.fromkeys(OFF, "true")),
         ({"validate": {"enabled": False}, "inspect": {"enabled": False}}, dict.fromkeys(OFF, "false")),
         ({"fix": {"enabled": False, "fstab": {"enabled": True}}}, OFF),

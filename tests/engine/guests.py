@@ -14,6 +14,7 @@ from hypersdkd.model.guest import DiskSource, Guest
 from hypersdkd.model.report import GuestFold, fold
 from hypersdkd.model.stage import Stage
 from hypersdkd.spec.ports import StepContext
+from hypersdkd.spec.system import Fixer, GuestCheck
 from hypersdkd.spec.types import Loader, Step
 
 
@@ -34,6 +35,8 @@ class FewPlugins:
     """What the pipeline sees of plugins."""
 
     steps: Sequence[tuple[str, Step]] = field(default=())
+    fixers: Sequence[tuple[str, Fixer]] = ()
+    guest_checks: Sequence[tuple[str, GuestCheck]] = ()
     loaders: Sequence[Loader] = (Loader(frozenset({"raw"}), load),)
 
 

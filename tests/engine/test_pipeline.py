@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,17 +12,24 @@ import pytest
 
 from hypersdkd.engine import publication
 from hypersdkd.engine.guest_files import WorkOrder
+from hypersdkd.engine.guest_session import GuestSession
 from hypersdkd.engine.journal import JournalWriter
 from hypersdkd.engine.pipeline import Pipeline
 from hypersdkd.engine.publication import published
 from hypersdkd.model.disk import FileNode, ImageNode, OutputDisk, SourceDisk, SourceFile
+from hypersdkd.model.file_change import FileChange
 from hypersdkd.model.guest import DiskSource
+from hypersdkd.model.guest_facts import BlockDevice, GuestFacts
+from hypersdkd.model.guest_wishes import inspect_wanted
 from hypersdkd.model.job import JobState
-from hypersdkd.model.problem import Problem, fail
+from hypersdkd.model.problem import Problem, ProblemError, fail
+from hypersdkd.model.report import GuestFold
 from hypersdkd.model.stage import Stage
 from hypersdkd.spec.ports import StepContext
+from hypersdkd.spec.system import Fixer
 from hypersdkd.spec.types import Loader, Step
 from tests.engine.guests import FewPlugins, convert, folded, left, make_guest, steps, types
+from tests.plugins.paper_system import PaperSystem
 
 
 def run(directory: Path, order: WorkOrder, plugins: FewPlugins) -> bool:
@@ -186,7 +194,7 @@ def test_a_stage_without_which_nothing_is_converted(tmp_path: Path, missing: Sta
     assert left(tmp_path) == []
 
 
-@pytest.mark.parametrize(("wish", "warned"), [(None, 0), ({}, 0), ({"enabled": False}, 0), ({"enabled": True}, 1)])
+@pytest.mark.parametrize(("wish", "warned"), [(None, 0), ({}, 1), ({"enabled": False}, 0), ({"enabled": True}, 1)])
 @pytest.mark.parametrize("stage", ["inspect", "fix"])
 def test_a_stage_that_was_asked_for_and_is_not_there_is_said(
     tmp_path: Path, stage: str, wish: dict[str, object] | None, warned: int
@@ -361,3 +369,101 @@ def test_an_output_whose_directory_became_a_link_is_not_published(tmp_path: Path
     assert not run(directory, order, steps(convert, swap))
     assert failed(directory).code == "output-unwritable"
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+# -- INSPECT and FIX ----------------------------------------------------------------------------------
+
+
+def look(context: StepContext) -> None:
+    context.finding("product", context.system.facts.product)
+
+
+INSPECTING = Step("inspect", Stage.INSPECT, look, wanted=inspect_wanted)
+
+
+def fixing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: PaperSystem | Problem, **wishes: object
+) -> GuestFold:
+    """What becomes of a guest with that system, a step of INSPECT and one fixer."""
+
+    def system(session: GuestSession, _disks: object) -> PaperSystem:
+        if isinstance(found, Problem):
+            session._problem = found
+            raise ProblemError(found)
+        found._tell = session._listener.changed
+        return found
+
+    monkeypatch.setattr(GuestSession, "prepare", lambda _session: None)
+    monkeypatch.setattr(GuestSession, "system", system)
+    directory, order = make_guest(tmp_path, **wishes)
+    plugins = steps(convert, lambda _context: None, INSPECTING)
+    plugins.fixers = [("mine", Fixer("fstab", "fstab", lambda context: context.system.write("/etc/fstab", b"new")))]
+    run(directory, order, plugins)
+    return folded(directory)
+
+
+def stages(state: GuestFold) -> list[str]:
+    found = state.report()["stages"]
+    assert isinstance(found, dict)
+    return [f"{name} {entry.get('reason') or entry['status']}" for name, entry in found.items()][1:]
+
+
+def test_a_guest_is_fixed_and_each_change_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = PaperSystem({"/etc/fstab": "old"}, GuestFacts("linux", product="A Linux"))
+    state = fixing(tmp_path, monkeypatch, system, fix={})
+    assert stages(state) == ["inspect completed", "fix completed", "convert completed", "validate completed"]
+    report = state.report()
+    change = FileChange("/etc/fstab", "written", "old", "new")
+    assert report["changes"] == [{"fixer": "fstab", **change.as_dict()}]
+    assert report["guest"] == {"product": "A Linux"}
+
+
+def test_a_stage_that_nobody_asked_for_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = fixing(tmp_path, monkeypatch, PaperSystem({}), fix={"enabled": False})
+    assert stages(state)[:2] == ["inspect not asked for", "fix not asked for"]
+    assert state.report()["changes"] == []
+
+
+def test_a_dry_run_tells_of_changes_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = fixing(tmp_path, monkeypatch, PaperSystem({"/etc/fstab": "old"}), fix={}, dry_run=True)
+    assert state.state is JobState.COMPLETED
+    assert stages(state) == ["inspect completed", "fix completed", "convert dry run", "validate dry run"]
+    assert len(state.report()["changes"]) == 1  # type: ignore[arg-type]
+    assert left(tmp_path) == []
+
+
+NONE = Problem("guest-no-system", "nothing was found")
+
+
+def test_a_manifests_fix_without_a_system_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = fixing(tmp_path, monkeypatch, NONE, fix={})
+    assert (state.state, state.stage) == (JobState.FAILED, "inspect")
+    assert state.problem == NONE
+    assert left(tmp_path) == []
+
+
+def test_a_dropped_disk_without_a_system_is_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lenient(context: StepContext) -> None:
+        with contextlib.suppress(ProblemError):
+            look(context)
+
+    monkeypatch.setattr("tests.engine.test_pipeline.INSPECTING", Step("inspect", Stage.INSPECT, lenient))
+    state = fixing(tmp_path, monkeypatch, NONE, fix={}, fix_if_possible=True)
+    assert stages(state)[:3] == ["inspect completed", "fix nothing was found", "convert completed"]
+    assert left(tmp_path) == ["web01-0.qcow2"]
+
+
+@pytest.mark.parametrize("if_possible", [True, False])
+def test_a_guest_that_is_too_full_to_be_fixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, if_possible: bool
+) -> None:
+    facts = GuestFacts("linux", mounts={"/": "/dev/sda1"}, devices=(BlockDevice("/dev/sda1", "ext4", 1, free=1),))
+    system = PaperSystem({"/etc/fstab": "old"}, facts)
+    state = fixing(tmp_path, monkeypatch, system, fix={}, fix_if_possible=if_possible)
+    assert state.state is (JobState.COMPLETED if if_possible else JobState.FAILED)
+    assert system.changes == ()
+
+
+def test_without_a_system_where_only_fix_asks_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.engine.test_pipeline.INSPECTING", Step("x", Stage.LOAD, lambda _context: None))
+    assert fixing(tmp_path, monkeypatch, NONE, fix={}, fix_if_possible=True).state is JobState.COMPLETED

@@ -128,7 +128,6 @@ def test_all_problems_at_once() -> None:
         ("manifest-version", "manifest_version"),
         ("manifest-value", "disks[1].bytes"),
         ("manifest-duplicate-disk", "disks[1].id"),
-        ("manifest-unsupported", "options.dry_run"),
     ]
     assert problems({"manifest_version": "1.0"}) == [("manifest-required", "disks")]
     assert problems({"manifest_version": "1.0", "disks": []}) == [("manifest-required", "disks")]
@@ -152,3 +151,10 @@ def test_it_is_never_a_batch() -> None:
     assert validation.valid
     assert not validation.batch
     assert [warning.path for warning in validation.warnings] == ["batch"]
+
+
+def test_a_dry_run_is_the_guests() -> None:
+    assert [read(artifact(disk(), options={"dry_run": wish})).guests[0].dry_run for wish in (True, False)] == [
+        True,
+        False,
+    ]

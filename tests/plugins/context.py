@@ -10,7 +10,8 @@ from hypersdkd_plugins import convert_qemu_img, load_disk, validate_image
 
 from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.guest import DiskSource, Guest
-from hypersdkd.model.problem import Problem, fail
+from hypersdkd.model.problem import Problem, ProblemError, fail
+from hypersdkd.spec.system import GuestSystem
 
 
 @dataclass
@@ -24,6 +25,7 @@ class MemoryContext:
     outputs: list[OutputDisk] = field(default_factory=list)
     moves: list[tuple[int, int]] = field(default_factory=list)
     told: list[tuple[str, object]] = field(default_factory=list)
+    guest_system: GuestSystem | Problem | None = None
     checks: list[tuple[str, bool, str]] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     attached: dict[str, tuple[str, bytes]] = field(default_factory=dict)
@@ -34,6 +36,13 @@ class MemoryContext:
     @property
     def findings(self) -> Mapping[str, object]:
         return dict(self.told)
+
+    @property
+    def system(self) -> GuestSystem:
+        if isinstance(self.guest_system, Problem):
+            raise ProblemError(self.guest_system)
+        assert self.guest_system is not None, "nobody asked for this guest's system"
+        return self.guest_system
 
     def add_output(self, output: OutputDisk) -> None:
         self.outputs.append(output)
