@@ -145,7 +145,7 @@ def test_local_sockets_are_for_guests_that_are_changed(
 ) -> None:
 
     directory, order = order_for(tmp_path, exports / "other.raw", "raw")
-    order = replace(order, guest=replace(order.guest, fix={"fstab": wish}))
+    order = replace(order, guest=replace(order.guest, fix=wish))
     found = narrowed(
         directory,
         order,
@@ -222,3 +222,24 @@ def test_backing_files_where_sources_may_be(tmp_path: Path, exports: Path) -> No
         directory, order = order_for(here / name, exports / f"{name}.qcow2", "qcow2", source_roots=roots)
         reached = narrowed(directory, order, **probes)
         assert {Path(place).name for place, result in reached.items() if result == "ok"} == found
+
+
+def test_a_guest_that_is_looked_into_has_its_keys_and_the_appliance(
+    tmp_path: Path, exports: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache/hypersdkd-appliance"
+    cache.mkdir(parents=True)
+    monkeypatch.setenv("LIBGUESTFS_CACHEDIR", str(cache.parent))
+    for path in (cache / "kernel", tmp_path / "keys", tmp_path / "other"):
+        path.write_text("x")
+    directory, order = order_for(tmp_path, exports / "other.raw", "raw")
+    order = replace(order, guest=replace(order.guest, inspect={"luks_key_file": str(tmp_path / "keys")}))
+    found = narrowed(
+        directory,
+        order,
+        kernel=lambda: (cache / "kernel").read_text(),
+        poison=lambda: (cache / "kernel").write_text("y"),
+        keys=lambda: (tmp_path / "keys").read_text(),
+        other=lambda: (tmp_path / "other").read_text(),
+    )
+    assert {name for name, result in found.items() if result == "ok"} == {"kernel", "keys"}
