@@ -79,7 +79,7 @@ MAKERS: dict[str, Callable[[Path], object]] = {
 NO_GUEST = {f"stages/{name}.yaml": "guest-no-system" for name in ("fix-all", "fix-boot-only", "fix-bypath-only")}
 
 #: What is asked for and left out, with a warning at its place.
-WARNED = {"stages/boot-test.yaml": ["pipeline.validate.boot_test"]}
+WARNED: dict[str, list[str]] = {}
 
 
 def text(name: str, sources: Path | str = SOURCES) -> str:
