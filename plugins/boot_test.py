@@ -22,7 +22,15 @@ from hypersdkd.host.landlock import obstacle
 from hypersdkd.host.output_directory import opened_output
 from hypersdkd.host.packet_trace import TRACE_LIMIT, Said, question, said
 from hypersdkd.host.process import Finished
-from hypersdkd.host.virtual_machine import PROGRAM, Connections, Machine, MachineDisk, run_machine, uefi_firmware
+from hypersdkd.host.virtual_machine import (
+    PROGRAM,
+    Connections,
+    Machine,
+    MachineDisk,
+    Records,
+    run_machine,
+    uefi_firmware,
+)
 from hypersdkd.model.guest_hardware import addresses, cards, firmware
 from hypersdkd.model.problem import Problem, ProblemError, fail
 from hypersdkd.model.stage import Stage
@@ -158,15 +166,11 @@ class _Watcher:
                 connections.network.send(len(frame).to_bytes(4) + frame)
 
     def _read(self, connections: Connections) -> None:
-        channels = (
-            (connections.console, self.console.add),
-            (connections.bios, self.bios.add),
-            (connections.network, lambda _data: None),
-        )
-        for channel, take in channels:
-            with contextlib.suppress(OSError):  # nothing more for now, or QEMU is about to end
-                while data := channel.recv(1 << 16):
-                    take(data)
+        self.console.follow(self._files.records.console)
+        self.bios.follow(self._files.records.bios)
+        with contextlib.suppress(OSError):  # no more for now, or QEMU is about to end
+            while connections.network.recv(1 << 16):
+                pass  # the answers are in the traffic's file
 
     def _by_monitor(self, events: Sequence[Mapping[str, object]]) -> Sight | None:
         names = {str(event.get("event")) for event in events}
@@ -206,7 +210,7 @@ def _boot(context: StepContext, *, kvm: bool) -> _Booted:
                 raise _EndedError
 
         try:
-            done = run_machine(machine, files.traffic, [files.screen], watch, seconds + 60)
+            done = run_machine(machine, files.records, [files.screen], watch, seconds + 60)
             sight = watcher.sight or _ended_itself(done)
         except _EndedError:
             sight = watcher.sight or _timed_out(watcher, seconds)
@@ -223,7 +227,7 @@ class _Files:
     """What the machine is made of and what it leaves: descriptors of files in the attempt's own directory."""
 
     disks: tuple[MachineDisk, ...]
-    traffic: int
+    records: Records
     screen: int
 
     @classmethod
@@ -235,19 +239,17 @@ class _Files:
             name = context.work / f"boot{index}.qcow2"
             qemu_img.make_empty(name, output.virtual_size)
             disks.append(MachineDisk(image.fd, output.format, _open(name, stack)))
-        return cls(
-            tuple(disks),
-            _open(context.work / "boot-traffic.pcap", stack),
-            _open(context.work / "boot-screen.png", stack),
-        )
+        records = [_open(context.work / f"boot-{name}", stack) for name in ("traffic.pcap", "console.log", "bios.log")]
+        return cls(tuple(disks), Records(*records), _open(context.work / "boot-screen.png", stack))
 
     def trace(self) -> bytes:
         """What passed on the network so far, its beginning if it is long."""
-        return os.pread(self.traffic, TRACE_LIMIT, 0)
+        return os.pread(self.records.traffic, TRACE_LIMIT, 0)
 
     def written(self) -> int:
         """Bytes that the machine has written."""
-        return sum(os.fstat(fd).st_blocks * 512 for fd in (*(disk.overlay for disk in self.disks), self.traffic))
+        records = (self.records.traffic, self.records.console, self.records.bios)
+        return sum(os.fstat(fd).st_blocks * 512 for fd in (*(disk.overlay for disk in self.disks), *records))
 
 
 def _open(path: Path, stack: ExitStack) -> int:

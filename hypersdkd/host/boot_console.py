@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -85,28 +86,33 @@ class Console:
 
     def __init__(self) -> None:
         self._head = b""
-        self._tail = b""
+        self._tail = bytearray()
         self.bytes = 0
+
+    def follow(self, fd: int) -> None:
+        """Add what a file has more than was added so far, up to a limit: the rest comes with the next call."""
+        self.add(os.pread(fd, KEPT, self.bytes))
 
     def add(self, data: bytes) -> None:
         """More of it."""
         self.bytes += len(data)
         room = KEPT // 2 - len(self._head)
         self._head += data[:room] if room > 0 else b""
-        self._tail = (self._tail + data)[-KEPT // 2 :]
+        self._tail += data
+        if len(self._tail) > KEPT:  # not each time: that would move it all for each byte
+            del self._tail[: -KEPT // 2]
 
     def log(self) -> bytes:
         """All of it as plain text: its beginning and its end where it is long."""
-        if self.bytes <= KEPT // 2:
-            return plain(self._head)
-        if self.bytes <= KEPT:
-            return plain(self._head + self._tail[KEPT // 2 - (self.bytes - KEPT // 2) :])
-        left_out = self.bytes - KEPT
-        return plain(self._head) + b"\n[... %d bytes ...]\n" % left_out + plain(self._tail)
+        tail = bytes(self._tail[-KEPT // 2 :])
+        between = self.bytes - len(self._head) - len(tail)
+        if between <= 0:
+            return plain(self._head + tail[-between:])
+        return plain(self._head) + b"\n[... %d bytes ...]\n" % between + plain(tail)
 
     def sight(self) -> Sight | None:
         """What ends the boot, if anything has been seen near the end."""
-        text = plain(self._tail[-_LOOKED_AT:]).decode(errors="replace")
+        text = plain(bytes(self._tail[-_LOOKED_AT:])).decode(errors="replace")
         for boot, pattern in _COMPILED:
             if found := pattern.search(text):
                 return Sight(boot, "".join(char for char in found[0] if char.isprintable()).strip()[:200])

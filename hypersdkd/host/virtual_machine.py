@@ -36,6 +36,13 @@ _EMULATED: Final = "Nehalem"
 
 _MAC: Final = re.compile(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 
+#: QEMU's disk on each bus, the number of the disk for ``{}``. A q35 has SATA of its own, with a disk a port.
+_DISK_DEVICES: Final[Mapping[str, str]] = {
+    "virtio": "virtio-blk-pci",
+    "pvscsi": "scsi-hd,bus=scsi.0",
+    "sata": "ide-hd,bus=ide.{}",
+}
+
 #: Formats whose driver takes a backing image, so that it has to be told that there is none.
 _LAYERED: Final = frozenset({"qcow2", "vmdk"})
 
@@ -51,7 +58,7 @@ class MachineDisk:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The hardware. ``disk_bus`` is ``virtio`` or ``pvscsi``, ``network_card`` QEMU's name of one.
+    """The hardware. ``disk_bus`` is ``virtio``, ``pvscsi`` or ``sata``, ``network_card`` QEMU's name of one.
 
     ``slot`` is that of the PCIe port that the first card is behind, 0 for none. ``kvm`` where it works. For UEFI
     ``firmware`` is its code, and ``variables`` the descriptor of a copy of its variables.
@@ -68,14 +75,23 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
+class Records:
+    """Descriptors of files that a machine's life is written into: its first network's traffic, as pcap; its serial
+    console; what its BIOS says of itself. Files, since a guest waits for whoever reads its console slowly.
+    """
+
+    traffic: int
+    console: int
+    bios: int
+
+
+@dataclass(frozen=True, slots=True)
 class Connections:
-    """What leads to a running machine: its serial console, its BIOS's own words, its monitor, its first network.
+    """What leads to a running machine: its monitor and its first network.
 
     On the network each frame has its length before it, in four bytes, the highest first.
     """
 
-    console: socket.socket
-    bios: socket.socket
     monitor: Monitor
     network: socket.socket
 
@@ -121,24 +137,25 @@ def _firmware(described: Mapping[str, Any]) -> Firmware | None:
     return None
 
 
-def arguments(machine: Machine, ends: Mapping[str, int], traffic: int) -> list[str]:
-    """QEMU's command line; ``ends`` are descriptors of sockets, ``traffic`` of a file."""
+def arguments(machine: Machine, records: Records, monitor: int, network: int) -> list[str]:
+    """QEMU's command line; ``monitor`` and ``network`` are descriptors of sockets."""
     accelerator = "kvm" if machine.kvm else "tcg,tb-size=256"
     argv = [PROGRAM, "-nodefaults", "-no-user-config", "-name", "hypersdkd-boot-test"]
     argv += ["-machine", "q35", "-accel", accelerator, "-cpu", "host" if machine.kvm else _EMULATED]
     argv += ["-m", str(MEMORY_MIB), "-display", "none", "-device", "VGA", "-device", "pvpanic"]
     argv += ["-no-reboot", "-action", "panic=pause", "-boot", "menu=off,strict=on"]
     argv += ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]
-    argv += ["-chardev", f"socket,id=console,fd={ends['console']}", "-serial", "chardev:console"]
-    argv += ["-chardev", f"socket,id=monitor,fd={ends['monitor']}", "-mon", "chardev=monitor,mode=control"]
-    argv += ["-chardev", f"socket,id=bios,fd={ends['bios']}", "-device", "isa-debugcon,iobase=0x402,chardev=bios"]
+    argv += ["-chardev", f"file,id=console,path=/proc/self/fd/{records.console}", "-serial", "chardev:console"]
+    argv += ["-chardev", f"file,id=bios,path=/proc/self/fd/{records.bios}"]
+    argv += ["-device", "isa-debugcon,iobase=0x402,chardev=bios"]
+    argv += ["-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control"]
     argv += _firmware_arguments(machine)
     argv += ["-device", "pvscsi,id=scsi"] if machine.disk_bus == "pvscsi" else []
     for number, disk in enumerate(machine.disks):
-        device = "scsi-hd,bus=scsi.0" if machine.disk_bus == "pvscsi" else "virtio-blk-pci"
+        device = _DISK_DEVICES[machine.disk_bus].format(number)
         argv += ["-blockdev", _block_node(disk, f"disk{number}")]
         argv += ["-device", f"{device},drive=disk{number},bootindex={number}"]
-    return argv + _network_arguments(machine, traffic, ends["network"])
+    return argv + _network_arguments(machine, records.traffic, network)
 
 
 def _firmware_arguments(machine: Machine) -> list[str]:
@@ -188,27 +205,27 @@ def _asked_network(traffic: int, network: int) -> list[str]:
 
 
 def run_machine(
-    machine: Machine, traffic: int, written: Sequence[int], watch: Callable[[Connections], None], seconds: float
+    machine: Machine, records: Records, written: Sequence[int], watch: Callable[[Connections], None], seconds: float
 ) -> Finished:
     """Run a machine until it ends; ``watch`` is called twice a second and ends it by raising.
 
-    ``traffic`` takes what passes on its first network card; ``written`` are further files that QEMU may write to.
-    Raises ``tool-missing``, ``tool-timeout`` and what ``watch`` raises.
+    ``written`` are further files that QEMU may write to. Raises ``tool-missing``, ``tool-timeout`` and what ``watch``
+    raises.
     """
     with ExitStack() as stack:
-        pairs = {name: _pair(stack) for name in ("console", "bios", "monitor", "network")}
-        ours = {name: pair[0] for name, pair in pairs.items()}
-        connections = Connections(ours["console"], ours["bios"], Monitor(ours["monitor"]), ours["network"])
-        ends = {name: pair[1].fileno() for name, pair in pairs.items()}
+        monitor, its_monitor = _pair(stack)
+        network, its_network = _pair(stack)
+        connections = Connections(Monitor(monitor), network)
         images = [disk.image for disk in machine.disks]
-        changed = [*(disk.overlay for disk in machine.disks), traffic, *written]
+        changed = [*(disk.overlay for disk in machine.disks), records.traffic, records.console, records.bios, *written]
         changed += [] if machine.variables is None else [machine.variables]
+        ends = its_monitor.fileno(), its_network.fileno()
         return run(
-            arguments(machine, ends, traffic),
+            arguments(machine, records, *ends),
             timeout=seconds,
             watch=lambda: watch(connections),
             limits=_LIMITS,
-            pass_fds=(*images, *changed, *ends.values()),
+            pass_fds=(*images, *changed, *ends),
             confinement=Confinement(tuple(images), (*changed, *(["/dev/kvm"] if machine.kvm else []))),
         )
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from hypersdkd.host.virtual_machine import Firmware, Machine, MachineDisk, arguments, uefi_firmware
+from hypersdkd.host.virtual_machine import Firmware, Machine, MachineDisk, Records, arguments, uefi_firmware
 from tests.problems import raises_problem
 
-ENDS = {"console": 3, "bios": 4, "monitor": 5, "network": 6}
+RECORDS = Records(traffic=7, console=3, bios=4)
 DISKS = [MachineDisk(10, "raw", 11), MachineDisk(12, "qcow2", 13)]
 
 
 def test_images_are_read_only_and_lead_nowhere_else() -> None:
-    argv = arguments(Machine(DISKS), ENDS, 7)
+    argv = arguments(Machine(DISKS), RECORDS, 5, 6)
     nodes = [json.loads(argv[place + 1]) for place, word in enumerate(argv) if word == "-blockdev"]
     for node, disk in zip(nodes, DISKS, strict=True):
         assert node["file"] == {"driver": "file", "filename": f"/proc/self/fd/{disk.overlay}"}
@@ -27,7 +27,7 @@ def test_images_are_read_only_and_lead_nowhere_else() -> None:
 
 
 def test_every_network_is_restricted() -> None:
-    argv = arguments(Machine(DISKS, macs=["00:50:56:aa:bb:01", "00:50:56:aa:bb:02"]), ENDS, 7)
+    argv = arguments(Machine(DISKS, macs=["00:50:56:aa:bb:01", "00:50:56:aa:bb:02"]), RECORDS, 5, 6)
     users = [word for word in argv if word.startswith("user,")]
     assert users == ["user,id=user0,restrict=on", "user,id=net1,restrict=on"]
     assert [word for word in argv if word.startswith("filter-dump")] == [
@@ -38,17 +38,17 @@ def test_every_network_is_restricted() -> None:
 @pytest.mark.parametrize("mac", ["", "x", "00:50:56:aa:bb:01,romfile=/etc/passwd", "00:50:56:aa:bb:01\n"])
 def test_what_is_no_mac_is_refused(mac: str) -> None:
     with raises_problem("image-invalid"):
-        arguments(Machine(DISKS, macs=[mac]), ENDS, 7)
+        arguments(Machine(DISKS, macs=[mac]), RECORDS, 5, 6)
 
 
 def test_vmwares_own_hardware() -> None:
-    line = " ".join(arguments(Machine(DISKS, disk_bus="pvscsi", network_card="vmxnet3", slot=192), ENDS, 7))
+    line = " ".join(arguments(Machine(DISKS, disk_bus="pvscsi", network_card="vmxnet3", slot=192), RECORDS, 5, 6))
     assert "pvscsi,id=scsi" in line and "scsi-hd,bus=scsi.0,drive=disk1,bootindex=1" in line
     assert "slot=192" in line and "vmxnet3,netdev=net0" in line and "bus=card-port" in line
 
 
 def test_uefi_gets_its_firmware_and_its_own_variables() -> None:
-    line = " ".join(arguments(Machine(DISKS, firmware=Path("/usr/share/OVMF/CODE.fd"), variables=9), ENDS, 7))
+    line = " ".join(arguments(Machine(DISKS, firmware=Path("/usr/share/OVMF/CODE.fd"), variables=9), RECORDS, 5, 6))
     assert "readonly=on,file=/usr/share/OVMF/CODE.fd" in line and "unit=1,format=raw,file=/proc/self/fd/9" in line
 
 
