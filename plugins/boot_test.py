@@ -64,7 +64,7 @@ def boot_test(context: StepContext) -> None:
     wish = context.guest.validate or {}
     if wish.get("boot_test") is not True or wish.get("enabled") is False:
         return
-    why_not = kvm_obstacle(context.work)
+    why_not = kvm_obstacle()
     if why_not:
         context.log(f"the boot is emulated, which is slow: {why_not}")
     if (unconfined := obstacle(PROGRAM)) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hypersdkd.model.guest_facts import GuestFacts
+from hypersdkd.model.guest_hardware import told_firmware
 from hypersdkd.model.guest_space import space_problem
 from hypersdkd.model.guest_wishes import fix_wanted, inspect_wanted
 from hypersdkd.model.problem import Problem, ProblemError, one_line
@@ -44,9 +45,8 @@ def inspect_guest(context: StepContext) -> None:
 
 def _warnings(context: StepContext, facts: GuestFacts) -> list[Problem]:
     found = []
-    told = str(context.findings.get("firmware") or "").lower()
-    told = "uefi" if told == "efi" else told
-    if told in {"bios", "uefi"} and told != facts.firmware:
+    told = told_firmware(context.findings)
+    if told and told != facts.firmware:
         message = f"the guest was set to {told}, but its disk has a boot loader for {facts.firmware}"
         found.append(Problem("guest-firmware", message))
     if fix_wanted(context.guest) and facts.os_type != "linux":

@@ -63,9 +63,14 @@ def firmware(findings: Mapping[str, object]) -> str:
     system = findings.get("system")
     if isinstance(system, Mapping) and system.get("os_type"):
         return "uefi" if system.get("firmware") == "uefi" else "bios"
+    return told_firmware(findings) or "bios"
+
+
+def told_firmware(findings: Mapping[str, object]) -> str:
+    """``bios`` or ``uefi`` as the source was set to; empty where it does not say."""
     hardware = findings.get("hardware")
     told = hardware.get("firmware") if isinstance(hardware, Mapping) else findings.get("firmware")
-    return "uefi" if str(told) in {"uefi", "efi"} else "bios"
+    return {"uefi": "uefi", "efi": "uefi", "bios": "bios"}.get(str(told).lower(), "")
 
 
 def number(findings: Mapping[str, object], name: str) -> int | None:

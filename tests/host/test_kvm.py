@@ -35,6 +35,15 @@ def test_what_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: s
     assert bool(found) is bool(words)
 
 
+def test_a_kernel_of_the_host_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kvm, "_BOOT", tmp_path)
+    monkeypatch.setattr(os, "access", lambda _path, _mode: True)
+    assert "no kernel" in kvm.kvm_obstacle()
+    (tmp_path / "vmlinuz-6.1").touch()
+    fake_tool(tmp_path, monkeypatch, "qemu-system-x86_64", 'echo Linux version; echo "$@" | grep -q vmlinuz-6.1')
+    assert kvm.kvm_obstacle() == ""
+
+
 def test_without_a_device_nothing_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda _path, _mode: False)
     fake_tool(tmp_path, monkeypatch, "qemu-system-x86_64", "echo Linux version")

@@ -35,7 +35,7 @@ def converted(tmp_path: Path, boot_sector: bytes, output_format: str = "qcow2") 
 @pytest.fixture(autouse=True)
 def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
     """The probe of KVM takes seconds where KVM hangs, and is tested by itself."""
-    monkeypatch.setattr(boot_test, "kvm_obstacle", lambda _scratch: "it was not tried")
+    monkeypatch.setattr(boot_test, "kvm_obstacle", lambda: "it was not tried")
     monkeypatch.setattr(boot_test, "NETWORK_SECONDS", 1.0)
 
 

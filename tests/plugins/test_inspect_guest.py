@@ -86,7 +86,7 @@ def test_the_space_that_is_missing_is_named() -> None:
 )
 def test_the_firmware_is_compared_with_what_load_was_told(told: object, firmware: str, warned: int) -> None:
     seen = context(facts(firmware=firmware), inspect={})
-    seen.finding("firmware", told)
+    seen.finding("hardware", {"firmware": told})
     inspect_guest.inspect_guest(seen)
     assert [problem.code for problem in seen.warnings] == ["guest-firmware"] * warned
 
