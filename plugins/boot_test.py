@@ -32,6 +32,7 @@ from hypersdkd.host.virtual_machine import (
     uefi_firmware,
 )
 from hypersdkd.model.guest_hardware import addresses, cards, firmware
+from hypersdkd.model.guest_wishes import boot_test_wanted
 from hypersdkd.model.problem import Problem, ProblemError, fail
 from hypersdkd.model.stage import Stage
 from hypersdkd.spec.hooks import hookimpl
@@ -61,8 +62,7 @@ def hypersdkd_steps() -> Sequence[Step]:
 
 def boot_test(context: StepContext) -> None:
     """Boot the guest if that is asked for. ``boot-failed`` if it does not come up; not to know is a warning."""
-    wish = context.guest.validate or {}
-    if wish.get("boot_test") is not True or wish.get("enabled") is False:
+    if not boot_test_wanted(context.guest):
         return
     why_not = kvm_obstacle()
     if why_not:

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from hypersdkd.engine.guest_files import WORK, WorkOrder, appliance_cache
+from hypersdkd.engine.guest_files import ARTIFACTS, WORK, WorkOrder, appliance_cache
 from hypersdkd.host.files import open_regular
 from hypersdkd.host.guest_keys import key_file
 from hypersdkd.host.image_file import ImageFile
@@ -74,13 +74,14 @@ def narrow(directory: Path, order: WorkOrder) -> Problem | None:
 
     Makes the outputs' directories, for what is above them will be out of reach. Raises ``OSError``.
     """
-    work = directory / WORK
+    work, artifacts = directory / WORK, directory / ARTIFACTS
+    artifacts.mkdir(exist_ok=True)
     appliance = inspect_wanted(order.guest)
     looked_into = tuple(_for_inspect(directory, order)) if appliance else ()
     for variable in ("TMPDIR", "XDG_RUNTIME_DIR", "LIBGUESTFS_CACHEDIR"):
         os.environ[variable] = str(work)
     with ExitStack() as stack:
-        own = [str(work), *(str(place.here) for place in _output_places(order, stack))]
+        own = [str(work), str(artifacts), *(str(place.here) for place in _output_places(order, stack))]
         read = (str(directory), *_sources(order), *looked_into)
         run = (*_SYSTEM, *os.get_exec_path(), *_python(), *order.plugin_directories)
         if appliance and os.geteuid() == 0 and hide_tmp((*read, *run), own):

@@ -21,12 +21,20 @@ _NOTHING: Final = (("mode", "noop"), ("fix_level", "none"))
 
 def inspect_wanted(guest: Guest) -> bool:
     """Whether the guest's system is to be looked at: it is asked for, or something else needs it."""
-    return inspect_asked(guest) or guest.dry_run or fix_wanted(guest)
+    return (
+        inspect_asked(guest) or guest.dry_run or fix_wanted(guest) or boot_test_wanted(guest) or boot_test_wanted(guest)
+    )
 
 
 def inspect_asked(guest: Guest) -> bool:
     """Whether INSPECT itself is asked for."""
     return guest.inspect is not None and guest.inspect.get("enabled") is not False
+
+
+def boot_test_wanted(guest: Guest) -> bool:
+    """Whether the converted guest is to be booted, with the firmware and the network cards that INSPECT finds."""
+    validate = guest.validate or {}
+    return validate.get("boot_test") is True and validate.get("enabled") is not False
 
 
 def fix_wanted(guest: Guest) -> bool:

@@ -65,6 +65,7 @@ def test_a_guests_own(tmp_path: Path, exports: Path) -> None:
         output=lambda: (output / ".part").write_text("x"),
         name=lambda: (output / ".part").rename(output / "disk"),
         empty=lambda: remove_work(directory),
+        evidence=lambda: (directory / "artifacts" / "boot.png").write_text("x"),
         passwords=Path("/etc/shadow").read_text,
         tokens=lambda: os.listdir("/etc"),
         change_source=lambda: (exports / "disk.vmdk").write_text(""),
@@ -77,7 +78,7 @@ def test_a_guests_own(tmp_path: Path, exports: Path) -> None:
         remove_log=lambda: (directory / "worker.log").symlink_to("/etc/shadow"),
         other=lambda: (other / "x").write_text(""),
     )
-    allowed = {"source", "beside", "own_order", "journal", "work", "temporary", "output", "name", "empty"}
+    allowed = {"source", "beside", "own_order", "journal", "work", "temporary", "output", "name", "empty", "evidence"}
     assert {name for name, result in found.items() if result == "ok"} == allowed
     assert os.listdir(directory / "work") == []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hypersdkd.model.guest import Guest
-from hypersdkd.model.guest_wishes import concern_options, fix_wanted, inspect_wanted
+from hypersdkd.model.guest_wishes import boot_test_wanted, concern_options, fix_wanted, inspect_wanted
 from hypersdkd.model.job_config import fixes
 
 OFF = {"enabled": False}
@@ -34,6 +34,14 @@ def test_whether_anything_is_changed(fix: dict[str, object] | None, wanted: bool
     guest = Guest("web01", (), fix=fix)
     assert fix_wanted(guest) is wanted
     assert inspect_wanted(guest) is wanted
+
+
+def test_a_boot_test_needs_a_look_into_the_guest() -> None:
+    for validate, wanted in (({"boot_test": True}, True), ({"boot_test": True, "enabled": False}, False), ({}, False)):
+        guest = Guest("web01", (), validate=validate)
+        assert boot_test_wanted(guest) is wanted
+        assert inspect_wanted(guest) is wanted
+        assert not fix_wanted(guest)
 
 
 def test_options_with_their_defaults() -> None:
