@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import platform
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,7 +83,7 @@ def _build(supermin: Path, directory: Path) -> None:
     for left in former[:-1]:  # the newest may still be in use by a worker that is about to launch it
         remove_tree(left)
     remove_tree(draft)
-    argv = ["supermin", "--build", "--copy-kernel", "-f", "ext2", "--host-cpu", platform.machine()]
+    argv = ["supermin", "--build", "--copy-kernel", "-f", "ext2", "--host-cpu", os.uname().machine]
     try:
         done = run([*argv, str(supermin), "-o", str(draft)], timeout=BUILD_SECONDS)
     except ProblemError as error:
