@@ -21,9 +21,7 @@ _NOTHING: Final = (("mode", "noop"), ("fix_level", "none"))
 
 def inspect_wanted(guest: Guest) -> bool:
     """Whether the guest's system is to be looked at: it is asked for, or something else needs it."""
-    return (
-        inspect_asked(guest) or guest.dry_run or fix_wanted(guest) or boot_test_wanted(guest) or boot_test_wanted(guest)
-    )
+    return inspect_asked(guest) or guest.dry_run or fix_wanted(guest) or boot_test_wanted(guest)
 
 
 def inspect_asked(guest: Guest) -> bool:
