@@ -121,7 +121,7 @@ def test_an_ovf_and_its_files_fail_as_one_and_come_back_as_one(daemon, tmp_path)
     files, before = group(made), set(daemon.ended())
     drop(daemon, files, ["guest.ovf", "guest-disk2.vmdk", "guest.mf", "guest-disk1.vmdk"])
     ended = assert_one_job(daemon, "guest.ovf", files, before)
-    assert (ended.kind, ended.code) == ("failed", "source-type-unknown"), ended.record
+    assert (ended.kind, ended.code) == ("failed", "image-invalid"), ended.record
     daemon.api.retry_job("guest.ovf")
     until(lambda: outcome(daemon, "guest.ovf").record["runs"] == 2, daemon.base)
     assert_one_job(daemon, "guest.ovf", files, before)
