@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import vmdks
+from tests import appliances, vmdks
 from tests.images import qemu_img
 from tests.system.daemon_process import DaemonProcess, until
 from tests.system.jobs import Outcome, outcome, until_shown
@@ -111,7 +111,7 @@ def test_a_job_config_with_a_disk_beside_it(daemon, tmp_path) -> None:
 
 
 def test_an_ovf_and_its_files_fail_as_one_and_come_back_as_one(daemon, tmp_path) -> None:
-    """No plugin reads an OVF yet."""
+    """This one describes no guest."""
     made = tmp_path / "made"
     made.mkdir()
     disks = [vmdks.made_by_qemu(made, "streamOptimized", name=f"guest-disk{number}.vmdk") for number in (1, 2)]
@@ -125,6 +125,29 @@ def test_an_ovf_and_its_files_fail_as_one_and_come_back_as_one(daemon, tmp_path)
     daemon.api.retry_job("guest.ovf")
     until(lambda: outcome(daemon, "guest.ovf").record["runs"] == 2, daemon.base)
     assert_one_job(daemon, "guest.ovf", files, before)
+
+
+def test_an_ovf_with_its_disks_and_their_checksums(daemon, tmp_path) -> None:
+    """Two disks, the second of the list the first of the guest; the checksums come last."""
+    made = tmp_path / "made"
+    made.mkdir()
+    data = vmdks.content(), vmdks.noise(2 * vmdks.MIB, 5)
+    disks = [
+        {"file": f"shop-disk{number}.vmdk", "capacity": -(-len(each) // 512) * 512, "units": "byte", "unit": 2 - number}
+        for number, each in enumerate(data, start=1)
+    ]
+    files = {str(row["file"]): appliances.disk(made, each) for row, each in zip(disks, data, strict=True)}
+    files["shop.ovf"] = appliances.ovf(disks)
+    files["shop.mf"] = appliances.mf(files)
+    before = set(daemon.ended())
+    drop(daemon, files, ["shop.ovf", "shop-disk2.vmdk", "shop-disk1.vmdk", "shop.mf"])
+    ended = assert_one_job(daemon, "shop.ovf", files, before)
+    assert (ended.kind, ended.code) == ("processed", ""), ended.record
+    outputs = ended.record["artifacts"]["outputs"]
+    assert [Path(each).name for each in outputs] == ["shop-disk1.qcow2", "shop-disk2.qcow2"]
+    for output, each in zip(outputs, reversed(data), strict=True):
+        (tmp_path / "expected.raw").write_bytes(each)
+        qemu_img("compare", "-f", "raw", "-F", "qcow2", tmp_path / "expected.raw", output)
 
 
 def test_what_belongs_together_is_shown_and_cancelled_as_one(daemon, tmp_path) -> None:
