@@ -200,14 +200,29 @@ def is_locked(path: Path) -> bool:
 
 
 def remove_tree(directory: Path) -> None:
-    """Remove ``directory`` and all below it; missing is fine. Symlinks are removed, never followed."""
-    try:
-        entries = list(os.scandir(directory))
-    except FileNotFoundError:
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            remove_tree(Path(entry.path))
-        else:
-            Path(entry.path).unlink(missing_ok=True)
-    directory.rmdir()
+    """Remove ``directory`` and all below it; missing is fine. Symlinks are removed, never followed.
+
+    However deep it is, as whoever filled it wished: what lies deeper is moved up, level by level.
+    """
+    while True:
+        try:
+            below = _clear(directory)
+        except FileNotFoundError:
+            return
+        if not below:
+            directory.rmdir()
+            return
+        for path in below:
+            for deeper in _clear(path):
+                deeper.rename(directory / f".{os.urandom(8).hex()}")
+            path.rmdir()
+
+
+def _clear(directory: Path) -> list[Path]:
+    """Remove what is no directory; the directories that are left."""
+    with os.scandir(directory) as entries:
+        found = [(Path(entry.path), entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for path, is_directory in found:
+        if not is_directory:
+            path.unlink(missing_ok=True)
+    return [path for path, is_directory in found if is_directory]

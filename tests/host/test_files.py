@@ -213,3 +213,20 @@ def test_a_tree_is_removed_and_links_out_of_it_are_not_followed(tmp_path: Path) 
     files.remove_tree(tree)
     assert not tree.exists()
     assert (outside / "kept").exists()
+
+
+@pytest.mark.parametrize("depth", [3, 1200, 3000])
+def test_a_tree_deeper_than_any_path_goes_too(tmp_path: Path, depth: int) -> None:
+    """Deeper than Python may recurse, and than a path may be long: somebody made it step by step."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    fd = os.open(tree, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("deeper", dir_fd=fd)
+        below = os.open("deeper", os.O_RDONLY, dir_fd=fd)
+        os.close(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=below))
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    files.remove_tree(tree)
+    assert not tree.exists()
