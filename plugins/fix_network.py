@@ -53,7 +53,7 @@ def fix_network(context: FixContext) -> None:
 
     The finding ``interfaces`` has each interface with its card's MAC, for what gives the converted guest its cards.
     """
-    macs = [card.mac for card in cards({"nics": context.findings.get("nics")})]
+    macs = [card.mac for card in cards({"nics": context.findings.get("nics")}) if card.mac]
     interfaces, told = _interfaces(context), _told(context)
     for each in interfaces:
         told.setdefault(each.name, []).append(each.mac)

@@ -40,7 +40,8 @@ class Guest:
     ``fix_if_possible``: FIX was not asked for by a manifest, and is left out where it cannot be done. ``dry_run``:
     nothing is written; the report says what would be changed.
     ``warnings`` are ``Problem.as_dict()`` shapes found when the manifest was read. ``networks`` is the configuration's
-    ``maps.networks``.
+    ``maps.networks``. ``told`` is what the manifest tells of the guest's hardware, as LOAD's findings are:
+    ``hardware`` (``cpus``, ``memory_bytes``, ``firmware``) and ``nics`` (``mac``, ``network``).
     """
 
     name: str
@@ -60,6 +61,7 @@ class Guest:
     dry_run: bool = False
     warnings: tuple[Mapping[str, str], ...] = field(default=())
     networks: Mapping[str, str] = field(default_factory=dict)
+    told: Mapping[str, object] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
         """JSON shape; :meth:`from_dict` reads it back."""

@@ -11,8 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from hypersdkd.model.problem import one_line
+
 #: Network cards of a guest at most; VMware's have ten.
 MOST_CARDS: Final = 16
+
+#: GiB of memory at most: what vSphere gives a guest.
+_MOST_MEMORY: Final = 24 << 10
+
+#: Characters of a network's name that are kept.
+_NAME_LENGTH: Final = 200
+
+_FIRMWARE: Final = {"bios": "bios", "uefi": "uefi", "efi": "uefi"}
 
 _MAC: Final = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 
@@ -43,6 +53,28 @@ def cards(findings: Mapping[str, object]) -> tuple[Card, ...]:
         taken.add(mac)
         found.append(Card(mac, card.network))
     return tuple(found)
+
+
+def told_hardware(vm: Mapping[str, object], nics: Sequence[object]) -> Mapping[str, object]:
+    """The findings ``hardware`` and ``nics`` of what an exporter tells in its manifest; what is strange is left out.
+
+    It is ``vm.cpu``, ``memory_gb`` or ``mem_gb`` (GiB) and ``firmware``, and each card's ``mac`` and ``network``.
+    """
+    cpus, gib = vm.get("cpu"), vm.get("memory_gb", vm.get("mem_gb"))
+    hardware: dict[str, object] = {}
+    if isinstance(cpus, int) and not isinstance(cpus, bool) and cpus > 0:
+        hardware["cpus"] = cpus
+    if isinstance(gib, int | float) and not isinstance(gib, bool) and 0 < gib <= _MOST_MEMORY:
+        hardware["memory_bytes"] = int(gib * (1 << 30))
+    told = str(vm.get("firmware", "")).lower()
+    if told in _FIRMWARE:
+        hardware["firmware"] = _FIRMWARE[told]
+    listed = [
+        {"mac": _mac(nic), "network": one_line(str(nic.get("network") or ""))[:_NAME_LENGTH]}
+        for nic in nics[:MOST_CARDS]
+        if isinstance(nic, Mapping)
+    ]
+    return {key: value for key, value in (("hardware", hardware), ("nics", listed)) if value}
 
 
 def addresses(findings: Mapping[str, object]) -> tuple[str, ...]:

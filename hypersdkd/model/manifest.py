@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from hypersdkd.model.document import parse_document
 from hypersdkd.model.guest import DiskSource, Guest
+from hypersdkd.model.guest_hardware import told_hardware
 from hypersdkd.model.manifest_artifact import ArtifactManifest
 from hypersdkd.model.manifest_fields import MAX_DISKS
 from hypersdkd.model.manifest_problems import (
@@ -159,6 +160,7 @@ def _artifact(value: Mapping[str, object]) -> _Judgement:
         fix=_stage(raw, "fix"),
         validate=_stage(raw, "validate"),
         dry_run=manifest.options.dry_run,
+        told=told_hardware(manifest.vm or {}, manifest.nics or []),
     )
     return problems, warnings, (guest,)
 

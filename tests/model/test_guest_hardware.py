@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hypersdkd.model.guest_hardware import Card, addresses, cards, firmware, number
+from hypersdkd.model.guest_hardware import Card, addresses, cards, firmware, number, told_hardware
 
 INTERFACES = [{"name": "ens192", "mac": "00-50-56-AA-BB-01", "addresses": ["10.0.2.77/24", "fe80::1/64", "dhcp"]}]
 
@@ -49,3 +49,15 @@ _JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from(["nics", "interfaces", "system", "hardware", "firmware"]), _JSON))
 def test_anything_may_be_found(findings: dict[str, object]) -> None:
     cards(findings), addresses(findings), firmware(findings), number(findings, "cpus")
+
+
+def test_what_a_manifest_tells() -> None:
+    vm = {"name": "x", "cpu": 4, "memory_gb": 8, "firmware": "EFI"}
+    nics = [{"mac": "00-50-56-AA-BB-01", "network": "VM\x1b Network", "id": 1}, {"network": "B"}, "strange"]
+    assert told_hardware(vm, nics) == {
+        "hardware": {"cpus": 4, "memory_bytes": 8 << 30, "firmware": "uefi"},
+        "nics": [{"mac": "00:50:56:aa:bb:01", "network": "VM\\x1b Network"}, {"mac": "", "network": "B"}],
+    }
+    assert told_hardware({"mem_gb": 0.5}, []) == {"hardware": {"memory_bytes": 1 << 29}}
+    strange = {"cpu": True, "memory_gb": float("nan"), "firmware": ["uefi"]}
+    assert told_hardware(strange, []) == told_hardware({"cpu": -1, "memory_gb": 1e300}, []) == {}

@@ -70,6 +70,10 @@ def test_a_full_one() -> None:
             inspect={"enabled": True, "collect_guest_info": True},
             fix={"enabled": True, "backup": True},
             validate={"enabled": True, "check_image_integrity": True, "compare": True},
+            told={
+                "hardware": {"cpus": 4, "firmware": "uefi"},
+                "nics": [{"mac": "00:50:56:00:00:01", "network": ""}],
+            },
         ),
     )
 
