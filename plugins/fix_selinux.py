@@ -13,7 +13,7 @@ from hypersdkd.spec.fixing import text_of
 from hypersdkd.spec.hooks import hookimpl
 from hypersdkd.spec.system import FixContext, Fixer, GuestSystem, is_linux
 
-_TYPE: Final = re.compile(r"^\s*SELINUXTYPE\s*=\s*([a-z][\w-]*)\s*$", re.MULTILINE)
+_TYPE: Final = re.compile(r"^[ \t]*SELINUXTYPE[ \t]*=[ \t]*([a-z][\w-]*)[ \t]*$", re.MULTILINE)
 _SETFILES: Final = ("/usr/sbin/setfiles", "/sbin/setfiles")
 
 

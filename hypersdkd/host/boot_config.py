@@ -15,16 +15,18 @@ _DEVICE_ARGUMENT: Final = re.compile(
     r"(?<![\w.-])(root|real_root|resume|boot|cryptdevice|rd\.luks\.data)=(/dev/[^\s\"',:;\\]+)"
 )
 
-#: Lines that give a kernel its arguments, by the kind of file: before them, they, and what ends the line.
+#: Lines that give a kernel its arguments, by the kind of file: what stands before those.
 _KERNEL_LINES: Final[Mapping[str, re.Pattern[str]]] = {
-    kind: re.compile(rf"^({before})(.*?)(\"?[ \t]*\r?)$")
+    kind: re.compile(before)
     for kind, before in {
         "grub": r"[ \t]*(?:linux(?:16|efi)?|kernel)[ \t]+(?=.*\broot=)|kernelopts=|[ \t]*set kernelopts=\"|# kopt=",
         "entry": r"options[ \t]+(?!\$)",
         "syslinux": r"[ \t]*(?:append|APPEND)[ \t]+|default_kernel_opts=\"?",
     }.items()
 }
-_DEFAULT_LINE: Final = re.compile(r"^([ \t]*GRUB_CMDLINE_LINUX=)([\"']?)(.*?)(\2[ \t]*\r?)$", re.MULTILINE)
+_DEFAULT_LINE: Final = re.compile(
+    r"^([ \t]*GRUB_CMDLINE_LINUX=)(?:\"((?:[^\"\\\n]|\\.)*)\"|'([^'\n]*)'|([^\s\"'#]*))(?=[\s#]|$)", re.MULTILINE
+)
 _UUID_DISABLED: Final = re.compile(r"^([ \t]*(?:export )?GRUB_DISABLE_(?:LINUX_)?UUID=)([\"']?)true\2", re.MULTILINE)
 
 #: The last one is where the system's own messages go, so the screen keeps the kernel's and the serial line has all.
@@ -68,10 +70,13 @@ def serial_console_added(text: str, kind: str) -> str:
     ``entry`` (of the boot loader specification) or ``syslinux``."""
 
     def added(line: str) -> str:
-        match = _KERNEL_LINES[kind].fullmatch(line)
+        match = _KERNEL_LINES[kind].match(line)
         if match is None or "console=ttyS" in line:
             return line
-        return f"{match[1]}{match[2].rstrip()} {SERIAL_CONSOLE}{match[3].lstrip(' ')}"
+        head, arguments = match[0], line[match.end() :].rstrip()
+        quote = '"' if head.endswith('"') and arguments.endswith('"') else ""
+        end = "\r" if line.endswith("\r") else ""
+        return f"{head}{arguments.removesuffix(quote).rstrip()} {SERIAL_CONSOLE}{quote}{end}"
 
     return "\n".join(map(added, text.split("\n")))
 
@@ -80,14 +85,13 @@ def default_serial_console_added(text: str) -> str:
     """/etc/default/grub with a serial console for all kernels that are yet to come."""
     if "console=ttyS" in "".join(line for line in text.split("\n") if not line.lstrip().startswith("#")):
         return text
-    match = list(_DEFAULT_LINE.finditer(text))
-    if not match:
+    found = list(_DEFAULT_LINE.finditer(text))
+    if not found:
         return f'{text.rstrip()}\nGRUB_CMDLINE_LINUX="{SERIAL_CONSOLE}"\n'.lstrip("\n")
-    last = match[-1]
-    quote = last[2] or '"'
-    tail = last[4].removeprefix(last[2])
-    value = f"{last[3]} {SERIAL_CONSOLE}".strip()
-    return f"{text[: last.start()]}{last[1]}{quote}{value}{quote}{tail}{text[last.end() :]}"
+    last = found[-1]  # which counts for the shell
+    quote = "'" if last[3] is not None else '"'
+    value = f"{last[2] or last[3] or last[4] or ''} {SERIAL_CONSOLE}".strip()
+    return f"{text[: last.start()]}{last[1]}{quote}{value}{quote}{text[last.end() :]}"
 
 
 def environment_read(block: bytes) -> str:

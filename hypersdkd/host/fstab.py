@@ -18,7 +18,7 @@ Edited = tuple[str, tuple[str, ...]]
 _FSTAB_LINE: Final = re.compile(r"(\s*)([^\s#]\S*)(\s+\S+\s+)(\S+)((?:\s+)?)(\S*)(.*)", re.DOTALL)
 _CRYPTTAB_LINE: Final = re.compile(r"(\s*[^\s#]\S*\s+)(\S+)(.*)", re.DOTALL)
 _DEVICE_OPTION: Final = re.compile(r"(?<![^,\s])(device|logdev|rtdev|journal_path)=(/dev/[^,\s]+)")
-_RESUME: Final = re.compile(r"^(\s*(?:RESUME|resume device)\s*=\s*[\"']?)(/dev/[^\s\"']+)", re.MULTILINE)
+_RESUME: Final = re.compile(r"^([ \t]*(?:RESUME|resume device)[ \t]*=[ \t]*[\"']?)(/dev/[^\s\"']+)", re.MULTILINE)
 
 #: Words of a crypttab line whose volume gets a new key, and so new content, at each start.
 _ANEW: Final = re.compile(r"/dev/u?random\b|(?<![^\s,])(?:swap|tmp|plain)(?![^\s,=])")
@@ -98,7 +98,7 @@ def stabilized_resume(text: str, names: StableNames) -> Edited:
     return _RESUME.sub(replaced, text), tuple(unknown)
 
 
-_LVM_FILTER: Final = re.compile(r"^(\s*(?:global_)?filter\s*=\s*\[)([^\]\n#]*)", re.MULTILINE)
+_LVM_FILTER: Final = re.compile(r"^([ \t]*(?:global_)?filter[ \t]*=[ \t]*\[)([^\]\n#]*)", re.MULTILINE)
 
 #: What an LVM filter needs to see virtio's disks; the first pattern that matches counts.
 _ACCEPT_VIRTIO: Final = '"a|^/dev/vd[a-z]+[0-9]*$|"'

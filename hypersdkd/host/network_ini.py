@@ -9,7 +9,7 @@ from typing import Final
 from hypersdkd.host.network_names import DRIVER, LEFT_DRIVERS, Interface, card_name, mac_of
 
 _SECTION: Final = re.compile(r"\s*\[([^\]\n]*)\]\s*")
-_SETTING: Final = re.compile(r"(\s*)([\w-]+)(\s*=\s*)(.*?)(\s*)", re.DOTALL)
+_SETTING: Final = re.compile(r"(\s*)([\w-]+)(\s*=\s*)(.*\S|)(\s*)", re.DOTALL)
 
 #: How a section is written that says which card a file is for: systemd's and NetworkManager's.
 _MATCH: Final = frozenset({"Match", "match"})

@@ -14,6 +14,9 @@ from typing import Final
 
 #: What Linux takes as a name (IFNAMSIZ), of the characters that nothing treats specially.
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,14}")
+
+#: Characters of a name or pattern that are looked at: a longer one is none.
+_LONGEST: Final = 64
 _MAC: Final = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 #: Interfaces that no card is behind.
@@ -59,7 +62,7 @@ def card_name(text: str) -> str:
     A pattern that would not match on KVM (``ens*``) becomes a name that it matches; any other pattern is no name.
     VLANs and aliases (``ens192.10``, ``ens192:1``) are on the card of that name.
     """
-    name = re.split(r"[.:]", text, maxsplit=1)[0]
+    name = re.split(r"[.:]", text[:_LONGEST], maxsplit=1)[0]
     if "*" in name:
         fits = any(fnmatch.fnmatchcase(usual, name) for usual in _NAMES_ON_KVM)
         name = "" if fits else name.replace("*", str(_SLOTS[0]))

@@ -17,7 +17,7 @@ _BELOW: Final = re.compile(r"(vlan[-_]raw[-_]device|bridge[-_]ports|bond[-_](?:s
 _ADDRESS: Final = re.compile(r"address\s+(\S+)")
 
 _ASSIGNMENT: Final = re.compile(
-    r"^\s*(?:export\s+)?(\w+)=(?:\"([^\"\n]*)\"|'([^'\n]*)'|\(([^)\n]*)\)|([^\s#]*))", re.MULTILINE
+    r"^[ \t]*(?:export[ \t]+)?(\w+)=(?:\"([^\"\n]*)\"|'([^'\n]*)'|\(([^)\n]*)\)|([^\s#]*))", re.MULTILINE
 )
 _LOWER: Final = re.compile(r"ETHERDEVICE|PHYSDEV|BRIDGE_PORTS|BONDING_SLAVE_?\w*")
 _IP: Final = re.compile(r"IPADDR_?\w*|IPV6ADDR(?:_SECONDARIES)?")

@@ -53,7 +53,7 @@ def _is_stale(line: str, cards: Collection[str]) -> bool:
     return gone or _HARDWARE.search(line) is not None
 
 
-_ALIAS: Final = re.compile(rf"^(alias\s+eth\d+\s+)(?:{'|'.join(LEFT_DRIVERS)})(\s*)$", re.MULTILINE)
+_ALIAS: Final = re.compile(rf"^(alias[ \t]+eth\d+[ \t]+)(?:{'|'.join(LEFT_DRIVERS)})([ \t]*)$", re.MULTILINE)
 
 
 def aliases_replaced(text: str) -> str:

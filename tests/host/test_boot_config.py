@@ -64,6 +64,7 @@ SERIAL = boot_config.SERIAL_CONSOLE
         ("grub", "  linux /vmlinuz root=UUID=x console=ttyS0", None),
         ("grub", "kernelopts=root=UUID=x ro ", f"kernelopts=root=UUID=x ro {SERIAL}"),
         ("grub", '  set kernelopts="root=UUID=x ro "', f'  set kernelopts="root=UUID=x ro {SERIAL}"'),
+        ("grub", 'linux /vmlinuz root=x a="b c"', f'linux /vmlinuz root=x a="b c" {SERIAL}'),
         ("grub", "# kopt=root=UUID=x ro", f"# kopt=root=UUID=x ro {SERIAL}"),
         ("entry", "options root=UUID=x ro", f"options root=UUID=x ro {SERIAL}"),
         ("entry", "options $kernelopts", None),
@@ -84,6 +85,7 @@ def test_a_serial_console_for_each_kernel(kind: str, before: str, after: str | N
         ("GRUB_CMDLINE_LINUX=quiet\n", f'GRUB_CMDLINE_LINUX="quiet {SERIAL}"\n'),
         ("GRUB_CMDLINE_LINUX='a'\n", f"GRUB_CMDLINE_LINUX='a {SERIAL}'\n"),
         ("A=1\n", f'A=1\nGRUB_CMDLINE_LINUX="{SERIAL}"\n'),
+        ('GRUB_CMDLINE_LINUX="a=\\"b\\"" # c\n', f'GRUB_CMDLINE_LINUX="a=\\"b\\" {SERIAL}" # c\n'),
         ('GRUB_CMDLINE_LINUX="console=ttyS1"\n', None),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypersdkd_plugins import (
     fix_fstab,
@@ -70,6 +72,48 @@ def test_a_second_time_changes_nothing(guest: Paper) -> None:
     context = fixed(again)
     assert again.changes == ()
     assert context.findings == findings
+
+
+#: Texts on which an expression that looks back for each character takes hours.
+SLOW = (
+    "\n",
+    " ",
+    "a ",
+    "a",
+    "# ",
+    "[",
+    "Driver=x ",
+    "linux root=x ",
+    "GRUB_CMDLINE_LINUX= ",
+    '"',
+    "a\\\n",
+    "alias eth0 \n",
+)
+
+
+@pytest.mark.parametrize("piece", SLOW)
+def test_a_hostile_text_takes_no_time(piece: str) -> None:
+    paths = {
+        path for guest in DISTRIBUTIONS.values() for path, entry in guest.files.items() if not isinstance(entry, Link)
+    }
+    heads = (
+        "",
+        "[Match]\nPath=",
+        "linux root=x",
+        "RESUME=",
+        "GRUB_CMDLINE_LINUX=",
+        "/dev/sda3",
+        "iface ",
+        'SUBSYSTEM=="net", NAME="',
+    )
+    begin = time.process_time()
+    for head in heads:
+        text = head + piece * (100_000 // len(piece)) + "b"
+        system = PaperSystem(dict.fromkeys(paths, text), DISTRIBUTIONS["ubuntu"].facts)
+        context = PaperContext(system, {"serial_console": True})
+        for fixer in fixers():
+            fixer.fix(context)
+    assert time.process_time() - begin < 20
 
 
 def test_no_fixer_is_for_another_system() -> None:
