@@ -37,6 +37,7 @@ def write_tree(tree: Path, data_mib: int) -> None:
         path.write_text(text)
     for name in ("boot", "dev", "home", "proc", "root", "run", "sys", "tmp", "usr/bin", "var/log", "var/lib/app"):
         (tree / name).mkdir(parents=True, exist_ok=True)
+    (tree / "bin").symlink_to("usr/bin")
     chance = random.Random(1)
     line = b"2026-01-01T00:00:00Z web01 app[42]: request served in 12 ms\n"
     with (tree / "var/lib/app/data").open("wb") as data, (tree / "var/log/app.log").open("wb") as log:

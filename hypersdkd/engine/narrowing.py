@@ -25,6 +25,7 @@ from hypersdkd.host.landlock import Confinement
 from hypersdkd.host.output_directory import OutputDirectory
 from hypersdkd.host.private_tmp import hide_tmp
 from hypersdkd.host.self_confinement import confine_self, shortcoming
+from hypersdkd.host.socket_directory import socket_directory
 from hypersdkd.model.guest import DiskSource
 from hypersdkd.model.guest_wishes import inspect_wanted
 from hypersdkd.model.problem import Problem, ProblemError
@@ -78,15 +79,19 @@ def narrow(directory: Path, order: WorkOrder) -> Problem | None:
     artifacts.mkdir(exist_ok=True)
     appliance = inspect_wanted(order.guest)
     looked_into = tuple(_for_inspect(directory, order)) if appliance else ()
-    for variable in ("TMPDIR", "XDG_RUNTIME_DIR", "LIBGUESTFS_CACHEDIR"):
+    for variable in ("TMPDIR", "LIBGUESTFS_CACHEDIR"):
         os.environ[variable] = str(work)
+    # root's libguestfs has its sockets in /tmp, whatever the variable says
+    sockets = socket_directory(work) if appliance and os.geteuid() != 0 else work
+    os.environ["XDG_RUNTIME_DIR"] = str(sockets)
     with ExitStack() as stack:
-        own = [str(work), str(artifacts), *(str(place.here) for place in _output_places(order, stack))]
+        own = [str(work), str(artifacts), str(sockets), *(str(place.here) for place in _output_places(order, stack))]
         read = (str(directory), *_sources(order), *looked_into)
         run = (*_SYSTEM, *os.get_exec_path(), *_python(), *order.plugin_directories)
         if appliance and os.geteuid() == 0 and hide_tmp((*read, *run), own):
             own.append("/tmp")  # noqa: S108
-        confine_self(Confinement(read, _DEVICES, run, tuple(own)), appliance=appliance)
+        prune = () if sockets == work else (str(sockets.parent),)
+        confine_self(Confinement(read, _DEVICES, run, tuple(own), prune), appliance=appliance)
     missing = shortcoming()
     return Problem("worker-unconfined", f"a hostile image could make the worker {missing}") if missing else None
 

@@ -38,6 +38,7 @@ _EXECUTE: Final = 1 << 0
 _WRITE: Final = 1 << 1
 _READ: Final = 1 << 2
 _READ_DIRECTORY: Final = 1 << 3
+_REMOVE_DIRECTORY: Final = 1 << 4
 _MAKE_DEVICE: Final = 1 << 6 | 1 << 11
 _TRUNCATE: Final = 1 << 14
 _DRIVE: Final = 1 << 15
@@ -58,13 +59,15 @@ class Confinement:
     """What can be reached. Each place is an open file, or a path; a directory stands for all that is below it.
 
     ``read`` can be read, ``write`` also written, ``run`` read, listed and executed. In ``own`` anything can be made,
-    changed and removed, but for devices, and nothing executed. A path that is not there is left out.
+    changed and removed, but for devices, and nothing executed. In ``prune`` empty directories can be removed. A path
+    that is not there is left out.
     """
 
     read: tuple[int | str, ...] = ()
     write: tuple[int | str, ...] = ()
     run: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
+    prune: tuple[str, ...] = ()
 
 
 def version() -> int:
@@ -140,6 +143,7 @@ def _ruleset(abi: int, confinement: Confinement) -> int:
         # qemu tries its locks on /dev/null
         _allow(ruleset, ("/dev/null", *confinement.write), (_READ | _WRITE | _TRUNCATE | _DRIVE) & known)
         _allow(ruleset, confinement.own, known & ~(_EXECUTE | _MAKE_DEVICE | _DRIVE))
+        _allow(ruleset, confinement.prune, _REMOVE_DIRECTORY)
     except BaseException:
         os.close(ruleset)
         raise
