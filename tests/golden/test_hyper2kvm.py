@@ -27,6 +27,9 @@ HEADS = {
     ("disk", "failed"): ("job_id", "original_name", "failed_at", "error", "exception", "status"),
 }
 DONE = {"manifest": "completed", "disk": "success"}
+#: Recorded with the original's fixer switched off, for the disks hold no system; so are ours. (Switched on, they fail.)
+FIXER_OFF = "manifest/fixer-off"
+FIXERS = [path.stem for path in (Path(__file__).parents[2] / "plugins").glob("fix_*.py")] + ["inspect_guest"]
 SIDECARS = {"manifest": ".report.json", "disk": ".meta.json"}
 
 
@@ -112,7 +115,11 @@ class Replay:
             qemu_img("create", "-q", "-f", form, root / "src" / f"empty.{suffix}", str(MIB))
         mode = jobs[0].mode
         self.daemon = DaemonProcess(
-            root, mode=mode, output_dir=str(root / "output"), output_dirs=[str(root / "wanted")]
+            root,
+            mode=mode,
+            output_dir=str(root / "output"),
+            output_dirs=[str(root / "wanted")],
+            disabled=FIXERS if jobs[0].run == FIXER_OFF else (),
         )
         self.processing: list[str] = []
         self.outcomes = {}

@@ -22,7 +22,7 @@ JOB, DISK = re.compile(r"web01-\d{8}-\d{6}\.json"), "/srv/web01.vmdk"
 SCREENSHOT = """
 import json, pathlib, sys
 report, guest = map(pathlib.Path, sys.argv[1:])
-(guest / "artifacts").mkdir()
+(guest / "artifacts").mkdir(exist_ok=True)
 (guest / "artifacts/boot.png").write_bytes(b"png")
 record = json.loads(report.read_bytes())
 record["vms"][0]["files"].append({"kind": "screenshot", "path": f"{guest}/artifacts/boot.png", "bytes": 3})
