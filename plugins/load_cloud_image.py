@@ -13,6 +13,7 @@ from hypersdkd.host import tar_index, unpacking
 from hypersdkd.host.image_file import ImageFile
 from hypersdkd.host.image_header import detect
 from hypersdkd.host.open_source import OpenSource
+from hypersdkd.host.promised_source import require_checksum, require_size
 from hypersdkd.host.source_disk import alone, judge_alone
 from hypersdkd.model.disk import FileNode, SourceDisk
 from hypersdkd.model.guest import DiskSource
@@ -46,11 +47,13 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
     """The one disk of a cloud image. Raises what keeps it from being read safely and whole."""
     with OpenSource(context.source_roots, seconds=_JUDGE_SECONDS) as opened:
         image = opened.open(source.source_path)
-        if source.size is not None and source.size != image.size:
-            message = f"{image.name} has {image.size} bytes; the manifest says {source.size}"
-            raise fail("source-changed", message, remedy="Copy the file again, or correct the manifest's bytes.")
+        require_size(source, image)
         if image.size == 0:
             raise fail("image-empty", f"{image.name} is empty")
+        digest = ""
+        if source.checksum or context.guest.checksums:  # before anything is unpacked that is not what was promised
+            (digest,) = opened.checksums(context.progress)
+            require_checksum(source, image, digest, context.check)
         number, outer = 0, image
         compression = detect(image).format
         if compression in unpacking.COMPRESSIONS:
@@ -74,7 +77,8 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
             "variant": facts.variant,
             "virtual_size": facts.virtual_size,
             "file_size": image.size,
-        },
+        }
+        | ({"checksum": digest} if digest else {}),
     )
     for warning in facts.warnings:
         context.warn(warning)

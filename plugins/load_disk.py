@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from hypersdkd.host.image_file import ImageFacts, ImageFile
+from hypersdkd.host.image_file import ImageFacts
 from hypersdkd.host.open_source import OpenSource
+from hypersdkd.host.promised_source import require_checksum, require_size
 from hypersdkd.host.source_disk import read_disk
 from hypersdkd.model.disk import SourceDisk
 from hypersdkd.model.guest import DiskSource
-from hypersdkd.model.problem import fail, one_line
+from hypersdkd.model.problem import one_line
 from hypersdkd.spec.hooks import hookimpl
 from hypersdkd.spec.ports import StepContext
 from hypersdkd.spec.types import Loader
@@ -31,29 +32,18 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
     """Judge one disk. The source is opened read-only; its fingerprint lets later stages notice a change."""
     with OpenSource(context.source_roots, seconds=_JUDGE_SECONDS) as opened:
         image = opened.open(source.source_path)
-        if source.size is not None and source.size != image.size:
-            message = f"{image.name} has {image.size} bytes; the manifest says {source.size}"
-            raise fail("source-changed", message, remedy="Copy the file again, or correct the manifest's bytes.")
+        require_size(source, image)
         facts, graph = read_disk(opened, source.source_type, trusted=source.trusted)
         opened.compare_with_qemu(graph, facts)
         digests = opened.checksums(context.progress) if source.checksum or context.guest.checksums else ()
-        if source.checksum:
-            _require(context, image, source.checksum, digests[0])
+        if digests:
+            require_checksum(source, image, digests[0], context.check)
         disk = opened.keep(graph, facts)
     if names := opened.unleased:
         more = f" and {len(names) - 1} more files" if len(names) > 1 else ""
         context.log(f"nobody can be kept from writing to {names[0]}{more}; a change is only noticed by its times")
     _tell(context, source, facts, disk, digests)
     return disk
-
-
-def _require(context: StepContext, image: ImageFile, promised: str, found: str) -> None:
-    """Raises ``source-changed`` if the file's SHA-256 is not the one that was promised."""
-    same = found == promised.lower()
-    context.check("source-checksum", same, found)
-    if not same:
-        message = f"{image.name} has the checksum {found}; the manifest says {promised}"
-        raise fail("source-changed", message, remedy="Copy the file again, or correct the manifest's checksum.")
 
 
 def _tell(

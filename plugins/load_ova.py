@@ -6,15 +6,19 @@ out, is unpacked into the guest's own directory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Final
-from urllib.parse import unquote
 
 from hypersdkd.host import ovf, ovf_manifest, tar_index, unpacking
+from hypersdkd.host.appliance_checksums import ApplianceChecksums
+from hypersdkd.host.appliance_names import spellings
 from hypersdkd.host.image_file import ImageFacts, ImageFile
 from hypersdkd.host.image_header import detect, require_format
 from hypersdkd.host.open_source import OpenSource
+from hypersdkd.host.ova import Package, read_package
+from hypersdkd.host.promised_source import require_checksum, require_size
 from hypersdkd.host.source_disk import alone, judge_alone, read_disk
 from hypersdkd.model.disk import FileNode, SourceDisk
 from hypersdkd.model.guest import DiskSource
@@ -37,19 +41,19 @@ def load_ova(context: StepContext, source: DiskSource) -> Sequence[SourceDisk]:
     """The disks of a tar archive. Raises what keeps any of them from being read safely and whole."""
     with OpenSource(context.source_roots, seconds=_JUDGE_SECONDS) as opened:
         archive = opened.open(source.source_path)
-        _require_size(source, archive)
+        digest = _promised(context, source, opened)
         require_format(archive, "ova")
-        members = tar_index.read_index(archive)
-        descriptor = _only(archive, members, ".ovf")
-        appliance = ovf.read(_content(archive, descriptor, ovf.MAX_BYTES), descriptor.file_name)
+        package = read_package(archive)
+        appliance = ovf.read(package.content(package.descriptor, ovf.MAX_BYTES), package.descriptor.file_name)
         _tell(context, appliance)
-        parts = {name: archive.part(each.offset, each.size, each.file_name) for name, each in members.items()}
-        checksums = next((each for each in members.values() if each.name.lower().endswith(".mf")), None)
-        if checksums is not None:
-            promised = ovf_manifest.read(_content(archive, checksums, ovf_manifest.MAX_BYTES), checksums.file_name)
-            _verify(context, source, promised, lambda name: parts.get(name))
-        disks = [_member_disk(context, opened, members, disk) for disk in appliance.disks]
-    _tell_of_files(context, appliance, disks)
+        members = [package.member(disk.file) for disk in appliance.disks]
+        checksums = _member_checksums(context, source, package, members)
+        disks = []
+        for member, disk in zip(members, appliance.disks, strict=True):
+            name = package.name_beside(member)
+            disks.append(_member_disk(context, opened, member, disk, partial(checksums.verify, name)))
+    _tell_of_files(context, source, archive, digest, checksums)
+    _tell_of_disks(context, appliance, disks)
     return disks
 
 
@@ -58,47 +62,96 @@ def load_ovf(context: StepContext, source: DiskSource) -> Sequence[SourceDisk]:
     with ExitStack() as stack:
         opened = stack.enter_context(OpenSource(context.source_roots, seconds=_JUDGE_SECONDS))
         image = opened.open(source.source_path)
-        _require_size(source, image)
+        digest = _promised(context, source, opened)
         if image.size > ovf.MAX_BYTES:
             raise fail("image-limits", f"{image.name} has over {ovf.MAX_BYTES} bytes")
         if image.size == 0:
             raise fail("image-empty", f"{image.name} is empty")
         appliance = ovf.read(image.read(0, image.size, "text"), image.name)
         _tell(context, appliance)
-        others = {disk.file: stack.enter_context(_other(opened, disk)) for disk in appliance.disks}
-        checksums = _beside(opened, f"{opened.files[0].path.stem}.mf")
-        if checksums is not None:
-            text = checksums.read(0, min(checksums.size, ovf_manifest.MAX_BYTES + 1), "text")
-            known = {image.name: image} | {each.images[0].name: each.images[0] for each in others.values()}
-            _verify(context, source, ovf_manifest.read(text, checksums.name), lambda name: known.get(name))
-        disks = [_file_disk(context, others[disk.file], disk) for disk in appliance.disks]
-    _tell_of_files(context, appliance, disks)
+        others = [stack.enter_context(_other(opened, disk)) for disk in appliance.disks]
+        promise = _beside(opened, f"{opened.files[0].path.stem}.mf")
+        text = promise.read(0, min(promise.size, ovf_manifest.MAX_BYTES + 1), "text") if promise else b""
+        checksums = _checksums(context, source, promise.name if promise else "", text)
+        checksums.mention(image.name)
+        for other in others:
+            checksums.require(other.images[0].name)
+        for part in (image, *(other.images[0] for other in others)):
+            checksums.verify(part.name, part)
+        disks = [
+            _file_disk(context, other, disk, checksums) for other, disk in zip(others, appliance.disks, strict=True)
+        ]
+    _tell_of_files(context, source, image, digest, checksums)
+    _tell_of_disks(context, appliance, disks)
     return disks
+
+
+# -- what was promised ----------------------------------------------------------------------------------
+
+
+def _promised(context: StepContext, source: DiskSource, opened: OpenSource) -> str:
+    """The named file is the one that the manifest means. Its checksum, where one is asked for."""
+    require_size(source, opened.images[0])
+    if not source.checksum and not context.guest.checksums:
+        return ""
+    (digest,) = opened.checksums(context.progress)
+    require_checksum(source, opened.images[0], digest, context.check)
+    return digest
+
+
+def _checksums(context: StepContext, source: DiskSource, name: str, text: bytes) -> ApplianceChecksums:
+    return ApplianceChecksums(
+        name,
+        ovf_manifest.read(text, name) if name else {},
+        lenient=source.ignore_checksums,
+        check=context.check,
+        warn=context.warn,
+        on_progress=context.progress,
+    )
+
+
+def _member_checksums(
+    context: StepContext, source: DiskSource, package: Package, disks: Sequence[tar_index.Member]
+) -> ApplianceChecksums:
+    """The files of an archive against its ``.mf``. What was packed with its holes left out is verified when it is
+    unpacked."""
+    promise = package.checksums()
+    text = package.content(promise, ovf_manifest.MAX_BYTES) if promise else b""
+    checksums = _checksums(context, source, promise.file_name if promise else "", text)
+    checksums.mention(package.descriptor.file_name)
+    for member in disks:
+        checksums.require(package.name_beside(member))
+    for name, member in package.beside().items():
+        if not member.sparse:
+            checksums.verify(name, package.part(member))
+    return checksums
 
 
 # -- one disk -------------------------------------------------------------------------------------------
 
 
 def _member_disk(
-    context: StepContext, opened: OpenSource, members: Mapping[str, tar_index.Member], disk: ovf.Disk
+    context: StepContext,
+    opened: OpenSource,
+    member: tar_index.Member,
+    disk: ovf.Disk,
+    verify: Callable[[ImageFile], None],
 ) -> SourceDisk:
+    """A disk in an archive; ``verify`` is for what must be unpacked before it is the file that was packed."""
     archive = opened.images[0]
-    member = members.get(disk.file) or members.get(unquote(disk.file))
-    if member is None:
-        raise fail("source-incomplete", f"{archive.name} has no member {one_line(disk.file)[:200]}")
-    if not member.regular:
-        raise fail("source-not-regular", f"{member.name} in {archive.name} is a link or a device")
     _require_length(disk, member.real_size or member.size, member.file_name)
     part = archive.part(member.offset, member.size, member.file_name)
-    if not member.sparse and not disk.compressed:
+    if member.sparse:
+        unpacking.unpack_member(archive, member, context.work / f"member-{len(opened.images)}", context.progress)
+        part = opened.open_own(context.work / f"member-{len(opened.images)}")
+        verify(part)
+    if disk.compressed:
+        target = context.work / f"unpacked-{len(opened.images)}"
+        unpacking.unpack(part, "gzip", target, context.progress, _most(disk))
+        part = opened.open_own(target)
+    if part.fd == archive.fd:
         node = FileNode(0, member.offset, tar_index.whole_blocks(archive, member))
     else:
-        target = context.work / f"member-{len(opened.images)}"
-        if member.sparse:
-            unpacking.unpack_member(archive, member, target, context.progress)
-        else:
-            unpacking.unpack(part, "gzip", target, context.progress, _most(disk))
-        part = opened.open_own(target)
         node = FileNode(opened.index(part))
     facts = _judged(part, disk)
     graph = alone(facts, node)
@@ -107,7 +160,8 @@ def _member_disk(
     return opened.keep_part(graph, facts)
 
 
-def _file_disk(context: StepContext, other: OpenSource, disk: ovf.Disk) -> SourceDisk:
+def _file_disk(context: StepContext, other: OpenSource, disk: ovf.Disk, checksums: ApplianceChecksums) -> SourceDisk:
+    """A disk beside a descriptor, of one file or several."""
     image = other.images[0]
     _require_length(disk, image.size, image.name)
     if disk.compressed:
@@ -122,6 +176,9 @@ def _file_disk(context: StepContext, other: OpenSource, disk: ovf.Disk) -> Sourc
     facts, graph = read_disk(other, disk.format or detect(image).format)
     other.compare_with_qemu(graph, facts)
     _compare_capacity(context, disk, facts, image.name)
+    for part in other.images[1:]:
+        checksums.require(part.name)
+        checksums.verify(part.name, part)
     return other.keep(graph, facts)
 
 
@@ -153,42 +210,18 @@ def _compare_capacity(context: StepContext, disk: ovf.Disk, facts: ImageFacts, n
 # -- the appliance --------------------------------------------------------------------------------------
 
 
-def _require_size(source: DiskSource, image: ImageFile) -> None:
-    if source.size is not None and source.size != image.size:
-        message = f"{image.name} has {image.size} bytes; the manifest says {source.size}"
-        raise fail("source-changed", message, remedy="Copy the file again, or correct the manifest's bytes.")
-
-
-def _only(archive: ImageFile, members: Mapping[str, tar_index.Member], suffix: str) -> tar_index.Member:
-    """The one descriptor; of a regular file."""
-    found = [member for member in members.values() if member.name.lower().endswith(suffix)]
-    if len(found) != 1:
-        many = f"{len(found)} descriptors" if found else "no descriptor"
-        raise fail("image-invalid", f"{archive.name} is not an OVA: it has {many} ({suffix})")
-    return found[0]
-
-
-def _content(archive: ImageFile, member: tar_index.Member, limit: int) -> bytes:
-    if not member.regular or member.sparse:
-        raise fail("source-not-regular", f"{member.name} in {archive.name} is not a plain file")
-    if member.size > limit:
-        raise fail("image-limits", f"{member.name} in {archive.name} has {member.size} bytes; {limit} are allowed")
-    return archive.read(member.offset, member.size, member.file_name)
-
-
-def _plain(href: str) -> str:
-    """The file name that a reference means: a URI's escapes stand for bytes; ``./`` is where it lies anyway."""
-    return unquote(href).removeprefix("./")
-
-
 def _other(opened: OpenSource, disk: ovf.Disk) -> OpenSource:
-    try:
-        return opened.beside(_plain(disk.file))
-    except ProblemError as error:
-        if error.problem.code != "source-missing":
-            raise
-        message = f"{one_line(_plain(disk.file))[:200]}, which {opened.images[0].name} names, is not beside it"
-        raise fail("source-incomplete", message) from error
+    """The source that a disk's file beside the descriptor is. Raises ``source-incomplete`` where it is missing, and
+    what :func:`hypersdkd.host.image_source.open_sibling` does."""
+    likeliest, *others = spellings(disk.file)
+    for name in (likeliest, *others):
+        try:
+            return opened.beside(name)
+        except ProblemError as error:
+            if error.problem.code != "source-missing":
+                raise
+    message = f"{one_line(likeliest)[:200]}, which {opened.images[0].name} names, is not beside it"
+    raise fail("source-incomplete", message)
 
 
 def _beside(opened: OpenSource, name: str) -> ImageFile | None:
@@ -200,35 +233,24 @@ def _beside(opened: OpenSource, name: str) -> ImageFile | None:
         raise
 
 
-def _verify(
-    context: StepContext,
-    source: DiskSource,
-    promised: Mapping[str, ovf_manifest.Digest],
-    file: Callable[[str], ImageFile | None],
-) -> None:
-    """Every file's checksum. Raises ``source-checksum``, unless the manifest says to go on all the same."""
-    for name, digest in promised.items():
-        image = file(name)
-        if image is None:
-            continue  # of a file that no disk is in: it is not read either
-        found = ovf_manifest.digest_of(image, digest.algorithm, context.progress)
-        context.check("source-checksum", found == digest, f"{one_line(name)[:200]} {found}")
-        if found == digest:
-            continue
-        problem = Problem(
-            "source-checksum", f"{one_line(name)[:200]} has the checksum {found}; the export's .mf says {digest}"
-        )
-        if not source.ignore_checksums:
-            raise ProblemError(problem)
-        context.warn(problem)
-
-
 def _tell(context: StepContext, appliance: ovf.Appliance) -> None:
     context.finding("hardware", appliance.hardware())
     context.finding("nics", [card.as_dict() for card in appliance.cards])
 
 
-def _tell_of_files(context: StepContext, appliance: ovf.Appliance, disks: Sequence[SourceDisk]) -> None:
+def _tell_of_files(
+    context: StepContext, source: DiskSource, image: ImageFile, digest: str, checksums: ApplianceChecksums
+) -> None:
+    fact: dict[str, object] = {
+        "path": one_line(source.source_path),
+        "format": source.source_type,
+        "file_size": image.size,
+        "checksums": {"file": checksums.name, "verified": checksums.verified},
+    }
+    context.finding("source", fact | ({"checksum": digest} if digest else {}))
+
+
+def _tell_of_disks(context: StepContext, appliance: ovf.Appliance, disks: Sequence[SourceDisk]) -> None:
     rows = zip(appliance.disks, disks, strict=True)
     facts = [
         {

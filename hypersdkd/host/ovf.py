@@ -15,6 +15,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from hypersdkd.host.appliance_names import spellings
 from hypersdkd.model.problem import fail, one_line
 
 #: Bytes of a descriptor, elements of it, disks and cards of its guest, that are read at most.
@@ -319,7 +320,7 @@ def _disks(envelope: Element, system: Element, files: dict[str, Element], name: 
         raise fail("image-invalid", f"{name} describes a guest without disks")
     if len(placed) > _MAX_DISKS:
         raise fail("image-limits", f"{name} describes a guest of {len(placed)} disks; {_MAX_DISKS} are allowed")
-    if len({disk.file for _key, disk in placed}) < len(placed):
+    if len({spellings(disk.file)[0] for _key, disk in placed}) < len(placed):
         raise fail("image-invalid", f"{name} has two disks in one file")
     return tuple(disk for _key, disk in sorted(placed, key=lambda pair: pair[0]))
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from hypersdkd.host.appliance_names import spellings
 from hypersdkd.host.image_file import ImageFile
 from hypersdkd.model.problem import fail, one_line
 
@@ -35,10 +36,14 @@ class Digest:
 
 
 def read(text: bytes, name: str) -> dict[str, Digest]:
-    """The checksums by file name. Raises ``image-invalid`` and ``image-limits``."""
+    """The checksums by file name, relative to the directory of ``name``, in every spelling that may be meant.
+
+    Raises ``image-invalid``, also for two different checksums of a file, and ``image-limits``.
+    """
     if len(text) > MAX_BYTES:
         raise fail("image-limits", f"{name} has over {MAX_BYTES} bytes")
     found: dict[str, Digest] = {}
+    as_written: dict[str, Digest] = {}
     for number, line in enumerate(text.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
         if not line.strip():
             continue
@@ -46,13 +51,14 @@ def read(text: bytes, name: str) -> dict[str, Digest]:
         digest = _digest(match) if match else None
         if match is None or digest is None:
             raise fail("image-invalid", f"line {number} of {name} is not a checksum: {one_line(repr(line[:80]))}")
-        file = match[2].strip().decode("utf-8", "surrogateescape")
+        file, *others = spellings(match[2].strip().decode("utf-8", "surrogateescape"))
         if found.get(file, digest) != digest:
             raise fail("image-invalid", f"{name} has two checksums of {one_line(file)[:200]}")
         found[file] = digest
+        as_written |= dict.fromkeys(others, digest)
         if len(found) > _MAX_FILES:
             raise fail("image-limits", f"{name} has checksums of over {_MAX_FILES} files")
-    return found
+    return as_written | found
 
 
 def _digest(match: re.Match[bytes]) -> Digest | None:

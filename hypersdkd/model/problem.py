@@ -148,10 +148,11 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         409,
     ),
     "source-changed": CodeMeaning(
-        "The source changed while it was read.", "Stop what writes to it, then retry the job."
+        "The source changed while it was read, or is not the one that the manifest means by its size or checksum.",
+        "Stop what writes to it, then retry the job.",
     ),
     "source-checksum": CodeMeaning(
-        "A file of an appliance is not the one whose checksum its .mf has.",
+        "A file of an appliance is not the one whose checksum its .mf has, or has none there.",
         "Copy or export the appliance again. If it was changed on purpose, set load.ignore_checksums to true.",
     ),
     "source-incomplete": CodeMeaning(

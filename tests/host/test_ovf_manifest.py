@@ -38,9 +38,16 @@ def test_case_dashes_and_a_mark_of_order() -> None:
     assert read(f"\ufeffsha-256(a)= {digits.upper()}\n".encode(), "m") == {"a": Digest("sha256", digits)}
 
 
+def test_names_are_known_in_each_spelling_that_may_be_meant() -> None:
+    one, two = (Digest("sha1", f"{number:040x}") for number in (1, 2))
+    text = f"SHA1(./a.vmdk)= {one.digits}\nSHA1(my%20disk.vmdk)= {two.digits}\nSHA1(a.vmdk)= {one.digits}\n"
+    assert read(text.encode(), "m") == {"a.vmdk": one, "my disk.vmdk": two, "my%20disk.vmdk": two}
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
+        (b"SHA1(a%20b)= " + b"0" * 40 + b"\nSHA1(./a b)= " + b"1" * 40, "image-invalid"),
         (b"words\n", "image-invalid"),
         (b"MD5(a)= d41d8cd98f00b204e9800998ecf8427e\n", "image-invalid"),
         (b"SHA256(a)= 00\n", "image-invalid"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from tests.problems import raises_problem
 DATA = vmdks.content()
 
 
-def loaded(tmp_path: Path, path: Path) -> MemoryContext:
-    guest = Guest("web01", (DiskSource("ami", str(path)),))
+def loaded(tmp_path: Path, path: Path, **promised: object) -> MemoryContext:
+    guest = Guest("web01", (DiskSource("ami", str(path), **promised),))  # type: ignore[arg-type]
     work = tmp_path / "work"
     work.mkdir(exist_ok=True)
     context = MemoryContext(guest, work, (tmp_path,))
@@ -91,3 +92,16 @@ def test_empty_and_of_another_size(tmp_path: Path) -> None:
     (tmp_path / "a.ami").write_bytes(b"")
     with raises_problem("image-empty"):
         loaded(tmp_path, tmp_path / "a.ami")
+
+
+def test_what_a_manifest_promises_is_held_before_anything_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw.gz"
+    path.write_bytes(appliances.gz(DATA))
+    right = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+    context = loaded(tmp_path, path, checksum=right.upper().replace("SHA", "sha"), size=path.stat().st_size)
+    assert context.checks == [("source-checksum", True, right)]
+    assert context.findings["source"]["checksum"] == right  # type: ignore[index]
+    (tmp_path / "work" / "unpacked").unlink()
+    with raises_problem("source-changed", "checksum"):
+        loaded(tmp_path, path, checksum="sha256:" + "0" * 64)
+    assert list((tmp_path / "work").iterdir()) == []

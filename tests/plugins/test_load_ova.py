@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -69,7 +72,8 @@ def test_facts_and_no_copy(tmp_path: Path, image: bytes) -> None:
 
 
 def test_a_wrong_checksum_can_be_passed_over(tmp_path: Path, image: bytes) -> None:
-    members = {"web01.ovf": ovf([one()]), "disk1.vmdk": image, "web01.mf": mf({"disk1.vmdk": b"another"})}
+    members = {"web01.ovf": ovf([one()]), "disk1.vmdk": image}
+    members["web01.mf"] = mf({**members, "disk1.vmdk": b"another"})
     path = ova(tmp_path / "web01.ova", members)
     with raises_problem("source-checksum"):
         loaded(tmp_path, path)
@@ -131,9 +135,18 @@ def test_a_link_or_device_is_no_disk(tmp_path: Path, kind: bytes) -> None:
 
 
 def test_no_descriptor_or_two(tmp_path: Path, image: bytes) -> None:
-    for members in ({"a.vmdk": image}, {"a.ovf": ovf([one()]), "b.ovf": ovf([one()])}):
-        with raises_problem("image-invalid"):
-            loaded(tmp_path, ova(tmp_path / "a.ova", members))
+    """Of several the one that is called like the archive counts, and where that is none, or two, nobody guesses."""
+    text, other = ovf([one()], name="this"), ovf([one(file="else.vmdk")], name="that")
+    two = {"b.ovf": other, "A.ovf": text, "disk1.vmdk": image}
+    for name, members in (
+        ("a", {"a.vmdk": image}),
+        ("c", two),
+        ("a", {**two, "in/a.ovf": text}),
+        ("a", {"._a.ovf": text, "a.vmdk": image}),
+    ):
+        with raises_problem("image-invalid", ".ovf"):
+            loaded(tmp_path, ova(tmp_path / f"{name}.ova", members))
+    assert len(loaded(tmp_path, ova(tmp_path / "a.ova", two)).disks) == 1
     (tmp_path / "words.ova").write_bytes(b"words" * 500)
     with raises_problem("source-type-mismatch"):
         loaded(tmp_path, tmp_path / "words.ova")
@@ -174,3 +187,168 @@ def test_a_bomb_in_a_member(tmp_path: Path) -> None:
     with raises_problem("image-limits"):
         loaded(tmp_path, ova(tmp_path / "a.ova", members))
     assert list((tmp_path / "work").iterdir()) == []
+
+
+# -- checksums -------------------------------------------------------------------------------------------
+
+
+def digest(path: Path) -> str:
+    return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("kind", ["ova", "ovf"])
+def test_what_a_manifest_promises_of_the_file_is_held(tmp_path: Path, image: bytes, kind: str) -> None:
+    members = {"web01.ovf": ovf([one()]), "disk1.vmdk": image}
+    for name, content in members.items():
+        (tmp_path / name).write_bytes(content)
+    path = ova(tmp_path / "web01.ova", members) if kind == "ova" else tmp_path / "web01.ovf"
+    right = digest(path)
+    context = loaded(tmp_path, path, checksum=right, size=path.stat().st_size)
+    assert context.checks == [("source-checksum", True, right)]
+    assert context.findings["source"] == {
+        "path": str(path),
+        "format": kind,
+        "file_size": path.stat().st_size,
+        "checksum": right,
+        "checksums": {"file": "", "verified": 0},
+    }
+    with raises_problem("source-changed", "checksum"):
+        loaded(tmp_path, path, checksum="sha256:" + "0" * 64, ignore_checksums=True)
+    with raises_problem("source-changed", "bytes"):
+        loaded(tmp_path, path, size=5)
+
+
+def beside(place: Path, members: Mapping[str, bytes]) -> Path:
+    """The same files as an OVF in a directory."""
+    place.mkdir()
+    for name, content in members.items():
+        (place / name).write_bytes(content)
+    return place / "web01.ovf"
+
+
+@pytest.mark.parametrize("kind", ["ova", "ovf"])
+@pytest.mark.parametrize("listed", [(), ("web01.ovf",)])
+def test_a_disk_that_the_mf_leaves_out(tmp_path: Path, image: bytes, kind: str, listed: tuple[str, ...]) -> None:
+    members = {"web01.ovf": ovf([one()]), "disk1.vmdk": image}
+    members["web01.mf"] = mf({name: members[name] for name in listed})
+    path = ova(tmp_path / "web01.ova", members) if kind == "ova" else beside(tmp_path / "export", members)
+    with raises_problem("source-checksum", "web01.mf has no checksum of disk1.vmdk"):
+        loaded(tmp_path, path)
+    context = loaded(tmp_path, path, ignore_checksums=True)
+    assert {warning.code for warning in context.warnings} == {"source-checksum"}
+    assert len(context.disks) == 1
+
+
+def test_a_descriptor_that_the_mf_leaves_out_is_told_of(tmp_path: Path, image: bytes) -> None:
+    members = {"web01.ovf": ovf([one()]), "disk1.vmdk": image, "web01.mf": mf({"disk1.vmdk": image})}
+    (warning,) = loaded(tmp_path, ova(tmp_path / "web01.ova", members)).warnings
+    assert (warning.code, "web01.ovf" in warning.message) == ("source-checksum", True)
+
+
+@pytest.mark.parametrize("kind", ["ova", "ovf"])
+@pytest.mark.parametrize("name", ["./disk 1.vmdk", "disk%201.vmdk", "./disk%201.vmdk", "disk 1.vmdk"])
+def test_a_name_is_verified_however_it_is_spelt(tmp_path: Path, image: bytes, kind: str, name: str) -> None:
+    members = {"web01.ovf": ovf([one(file="disk%201.vmdk")]), "disk 1.vmdk": image}
+    right = members | {"web01.mf": mf({"web01.ovf": members["web01.ovf"], name: image})}
+    wrong = members | {"web01.mf": mf({"web01.ovf": members["web01.ovf"], name: b"another"})}
+    path = ova(tmp_path / "web01.ova", right) if kind == "ova" else beside(tmp_path / "right", right)
+    context = loaded(tmp_path, path)
+    assert context.findings["source"]["checksums"] == {"file": "web01.mf", "verified": 2}  # type: ignore[index]
+    assert context.warnings == []
+    path = ova(tmp_path / "web01.ova", wrong) if kind == "ova" else beside(tmp_path / "wrong", wrong)
+    with raises_problem("source-checksum"):
+        loaded(tmp_path, path)
+
+
+def test_extents_are_verified_and_must_be_covered(tmp_path: Path) -> None:
+    place = tmp_path / "export"
+    place.mkdir()
+    vmdks.made_by_qemu(place, "monolithicFlat", name="disk1.vmdk")
+    (place / "web01.ovf").write_bytes(ovf([one()]))
+    files = {name: (place / name).read_bytes() for name in ("web01.ovf", "disk1.vmdk", "disk1-flat.vmdk")}
+    (place / "web01.mf").write_bytes(mf(files))
+    assert len(loaded(tmp_path, place / "web01.ovf").checks) == 3
+    (place / "web01.mf").write_bytes(mf({**files, "disk1-flat.vmdk": b"another"}))
+    with raises_problem("source-checksum", "disk1-flat.vmdk has the checksum"):
+        loaded(tmp_path, place / "web01.ovf")
+    del files["disk1-flat.vmdk"]
+    (place / "web01.mf").write_bytes(mf(files))
+    with raises_problem("source-checksum", "no checksum of disk1-flat.vmdk"):
+        loaded(tmp_path, place / "web01.ovf")
+
+
+def test_one_mf_counts_or_none(tmp_path: Path, image: bytes) -> None:
+    """The one that is called like the descriptor; of others alone the only one."""
+    members = {"web01.ovf": ovf([one()]), "disk1.vmdk": image}
+    right, wrong = mf(members), mf({**members, "disk1.vmdk": b"another"})
+    context = loaded(tmp_path, ova(tmp_path / "web01.ova", {"a.mf": wrong, **members, "WEB01.mf": right}))
+    assert context.findings["source"]["checksums"]["file"] == "WEB01.mf"  # type: ignore[index]
+    with raises_problem("source-checksum"):
+        loaded(tmp_path, ova(tmp_path / "web01.ova", {"web01.mf": wrong, **members, "a.mf": right}))
+    assert len(loaded(tmp_path, ova(tmp_path / "web01.ova", {**members, "a.mf": right})).checks) == 2
+    for several in ({"a.mf": right, "b.mf": right}, {"web01.mf": right, "WEB01.mf": right}):
+        with raises_problem("image-invalid", ".mf"):
+            loaded(tmp_path, ova(tmp_path / "web01.ova", {**members, **several}))
+
+
+def test_a_member_with_holes_is_verified_as_it_was(tmp_path: Path) -> None:
+    """Its checksum is that of the file, not of what the archive holds of it."""
+    raw = bytes(4 << 20) + DATA[: 1 << 20]
+    (tmp_path / "disk1.raw").write_bytes(raw)
+    text = ovf([one(file="disk1.raw", capacity=len(raw), format="raw")])
+    for number, promised in enumerate((raw, b"another")):
+        files = {"web01.ovf": text, "web01.mf": mf({"web01.ovf": text, "disk1.raw": promised})}
+        for name, content in files.items():
+            (tmp_path / name).write_bytes(content)
+        subprocess.run(["cp", "--sparse=always", "disk1.raw", f"{number}.raw"], cwd=tmp_path, check=True)
+        words = ["tar", "--format=gnu", "-S", f"--transform=s/^{number}.raw/disk1.raw/", "-cf", "web01.ova"]
+        subprocess.run([*words, *files, f"{number}.raw"], cwd=tmp_path, check=True)
+        if promised is raw:
+            assert [each.virtual_size for each in loaded(tmp_path, tmp_path / "web01.ova").disks] == [len(raw)]
+            (tmp_path / "work" / "member-1").unlink()
+            continue
+        with raises_problem("source-checksum"):
+            loaded(tmp_path, tmp_path / "web01.ova")
+
+
+# -- names -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("href", "name"),
+    [
+        ("./disk1.vmdk", "disk1.vmdk"),
+        ("disk1.vmdk", "./disk1.vmdk"),
+        ("sub/disk1.vmdk", "sub/disk1.vmdk"),
+        ("my%20disk.vmdk", "my disk.vmdk"),
+        ("my%20disk.vmdk", "my%20disk.vmdk"),
+        ("100%.vmdk", "100%.vmdk"),
+    ],
+)
+@pytest.mark.parametrize("directory", ["", "export/", "./a/b/"])
+def test_a_member_is_found_where_the_descriptor_lies(
+    tmp_path: Path, image: bytes, href: str, name: str, directory: str
+) -> None:
+    text = ovf([one(file=href)])
+    members = {"web01.ovf": text, name: image, "web01.mf": mf({"web01.ovf": text, href: image})}
+    context = loaded(tmp_path, ova(tmp_path / "a.ova", {f"{directory}{each}": data for each, data in members.items()}))
+    assert (len(context.disks), len(context.checks), context.warnings) == (1, 2, [])
+
+
+@pytest.mark.parametrize("href", ["../disk1.vmdk", "/export/disk1.vmdk", "%2e%2e/disk1.vmdk", "export/disk1.vmdk", "."])
+def test_a_reference_leads_nowhere_else(tmp_path: Path, image: bytes, href: str) -> None:
+    members = {"export/web01.ovf": ovf([one(file=href)]), "disk1.vmdk": image, "export/sub/disk1.vmdk": image}
+    with raises_problem("source-incomplete"):
+        loaded(tmp_path, ova(tmp_path / "a.ova", members))
+
+
+def test_two_disks_in_one_file_by_two_names(tmp_path: Path, image: bytes) -> None:
+    members = {"a.ovf": ovf([one(), one(file="./disk%31.vmdk")]), "disk1.vmdk": image}
+    with raises_problem("image-invalid", "two disks"):
+        loaded(tmp_path, ova(tmp_path / "a.ova", members))
+
+
+def test_a_name_beside_an_ovf_that_only_looks_escaped(tmp_path: Path, image: bytes) -> None:
+    (tmp_path / "my%20disk.vmdk").write_bytes(image)
+    (tmp_path / "web01.ovf").write_bytes(ovf([one(file="./my%20disk.vmdk")]))
+    assert [each.path.name for each in loaded(tmp_path, tmp_path / "web01.ovf").disks] == ["my%20disk.vmdk"]

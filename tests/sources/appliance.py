@@ -52,6 +52,19 @@ def wrong_checksum(here: Path) -> Made:
     return Made(ova(here / "web01.ova", {**members, "web01.mf": mf({"disk1.vmdk": b"other"})}))
 
 
+def left_out(here: Path) -> Made:
+    members = {"web01.ovf": ovf([one()])}
+    members["web01.mf"] = mf(members)
+    return Made(ova(here / "web01.ova", {**members, "disk1.vmdk": disk(here, DATA)}))
+
+
+def in_a_directory(here: Path) -> Made:
+    """As ``tar -cf web01.ova web01/`` packs it."""
+    members = {"web01.ovf": ovf([one(file="./disk1.vmdk")]), "disk1.vmdk": disk(here, DATA)}
+    members["web01.mf"] = mf(members)
+    return Made(ova(here / "web01.ova", {f"./web01/{name}": data for name, data in members.items()}), (DATA,))
+
+
 def cut(here: Path) -> Made:
     made = plain("vmware")(here)
     content = made.path.read_bytes()
@@ -133,6 +146,8 @@ ROWS = (
     Row("ova", "a member compressed by gzip", TEST, compressed),
     Row("ova", "a qcow2 (oVirt)", TEST, of_qcow2),
     Row("ova", "a checksum that is not its disk's", TEST, wrong_checksum, "source-checksum"),
+    Row("ova", "checksums that leave its disk out", TEST, left_out, "source-checksum"),
+    Row("ova", "a directory with all in it", TEST, in_a_directory),
     Row("ova", "cut in half", TEST, cut, "image-truncated"),
     Row("ovf", "two disks beside it, with checksums", TEST, beside),
     Row("ovf", "a disk compressed by gzip", TEST, beside_compressed),
