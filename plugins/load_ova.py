@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
-from hypersdkd.host import ovf, ovf_manifest, tar_index, unpacking
+from hypersdkd.host import ovf, ovf_manifest, ovf_xml, tar_index, unpacking
 from hypersdkd.host.appliance_checksums import ApplianceChecksums
 from hypersdkd.host.appliance_names import spellings
 from hypersdkd.host.image_file import ImageFacts, ImageFile
@@ -44,7 +44,7 @@ def load_ova(context: StepContext, source: DiskSource) -> Sequence[SourceDisk]:
         digest = _promised(context, source, opened)
         require_format(archive, "ova")
         package = read_package(archive)
-        appliance = ovf.read(package.content(package.descriptor, ovf.MAX_BYTES), package.descriptor.file_name)
+        appliance = ovf.read(package.content(package.descriptor, ovf_xml.MAX_BYTES), package.descriptor.file_name)
         _tell(context, appliance)
         members = [package.member(disk.file) for disk in appliance.disks]
         checksums = _member_checksums(context, source, package, members)
@@ -63,8 +63,8 @@ def load_ovf(context: StepContext, source: DiskSource) -> Sequence[SourceDisk]:
         opened = stack.enter_context(OpenSource(context.source_roots, seconds=_JUDGE_SECONDS))
         image = opened.open(source.source_path)
         digest = _promised(context, source, opened)
-        if image.size > ovf.MAX_BYTES:
-            raise fail("image-limits", f"{image.name} has over {ovf.MAX_BYTES} bytes")
+        if image.size > ovf_xml.MAX_BYTES:
+            raise fail("image-limits", f"{image.name} has over {ovf_xml.MAX_BYTES} bytes")
         if image.size == 0:
             raise fail("image-empty", f"{image.name} is empty")
         appliance = ovf.read(image.read(0, image.size, "text"), image.name)

@@ -14,12 +14,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
-from xml.etree.ElementTree import ParseError
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import DefusedXMLParser
-
-from hypersdkd.host import image_vhd, image_vhdx, image_vmdk
+from hypersdkd.host import image_vhd, image_vhdx, image_vmdk, ovf, ovf_xml
+from hypersdkd.host.appliance_names import spellings
 from hypersdkd.host.files import open_regular
 from hypersdkd.host.image_file import ImageFile
 from hypersdkd.host.image_header import Detected, detect
@@ -30,10 +27,6 @@ from hypersdkd.model.document import MAX_BYTES
 from hypersdkd.model.job import DOCUMENT_SUFFIXES
 from hypersdkd.model.job_config import job_config_inputs
 from hypersdkd.model.problem import ProblemError
-
-#: Bytes of an OVF, and files that it may name; vSphere's exports have some kilobytes and a file a disk.
-_OVF_LIMIT: Final = 4 << 20
-_OVF_FILES: Final = 1000
 
 #: Longest file name in bytes, limits.h.
 _NAME_MAX: Final = 255
@@ -131,49 +124,14 @@ def _of_document(fd: int, name: str, syntax: str) -> Needs:
     return _siblings(name, map(Companion, job_config_inputs(os.pread(fd, MAX_BYTES, 0), syntax)))
 
 
-class _References:
-    """Receives the parser's events and keeps what ``References`` lists: no tree is built of a stranger's XML."""
-
-    def __init__(self) -> None:
-        self.found: list[Companion] = []
-        self._path: list[str] = []
-
-    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        """An element begins."""
-        self._path.append(_local(tag))
-        if self._path != ["Envelope", "References", "File"] or len(self.found) >= _OVF_FILES:
-            return
-        values = {_local(key): value for key, value in attributes.items()}
-        size = values.get("size", "")
-        least = int(size) if re.fullmatch(r"[0-9]{1,18}", size) else 0
-        self.found.append(Companion(values.get("href", ""), least))
-
-    def end(self, _tag: str) -> None:
-        """An element ends."""
-        self._path.pop()
-
-    def close(self) -> None:
-        """The document ends."""
-
-
-def _local(name: str) -> str:
-    return name.rpartition("}")[2]
-
-
 def _of_ovf(fd: int, name: str) -> Needs:
     """The files under ``References``, and the checksums and the certificate that may lie beside an OVF."""
-    if os.fstat(fd).st_size > _OVF_LIMIT:
+    if os.fstat(fd).st_size > ovf_xml.MAX_BYTES:
         return ALONE
-    references = _References()
-    parser = DefusedXMLParser(target=references, forbid_dtd=True)
-    try:
-        parser.feed(os.pread(fd, _OVF_LIMIT, 0))
-        parser.close()
-    except (ParseError, DefusedXmlException, ValueError, LookupError):  # the last two: of its encoding
-        return ALONE
+    named = ovf.references(os.pread(fd, ovf_xml.MAX_BYTES, 0), name)
     stem = PurePosixPath(name).stem
     beside = [Companion(f"{stem}.{kind}", optional=True) for kind in ("mf", "cert")]
-    return _siblings(name, [*beside, *references.found])
+    return _siblings(name, [*beside, *(Companion(spellings(one.href)[0], one.size) for one in named)])
 
 
 # -- disks -----------------------------------------------------------------------------------------------

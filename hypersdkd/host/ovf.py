@@ -1,7 +1,6 @@
 """OVF: what an appliance's descriptor says of its one guest. DMTF DSP0243, versions 0.9 to 2.1, as they are found.
 
-Exporters disagree on namespaces, versions and units, so elements and attributes are known by their local names alone.
-The text is a stranger's: no DTD, no entities, nothing from outside, and limits to all that is read.
+Exporters disagree on namespaces, versions and units; the text is a stranger's (:mod:`hypersdkd.host.ovf_xml`).
 """
 
 from __future__ import annotations
@@ -10,22 +9,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from xml.etree.ElementTree import Element
 
 from hypersdkd.host.appliance_names import spellings
+from hypersdkd.host.ovf_xml import MAX_TEXT, attribute, is_a, local, parsed, shown, text_of, value_of, within
 from hypersdkd.model.problem import fail, one_line
 
-#: Bytes of a descriptor, elements of it, disks and cards of its guest, that are read at most.
-MAX_BYTES: Final = 4 << 20
-_MAX_ELEMENTS: Final = 20_000
+#: Disks and cards of a guest, and files of a descriptor, that are read at most.
 _MAX_DISKS: Final = 256
-_MAX_DEPTH: Final = 64
-
-#: Characters of a text that is kept.
-_MAX_TEXT: Final = 255
+_MAX_FILES: Final = 1000
 
 #: CIM_ResourceAllocationSettingData.ResourceType.
 _PROCESSOR, _MEMORY, _CARD = "3", "4", "10"
@@ -55,6 +47,14 @@ _UNITS: Final = {
     "tb": 1 << 40, "tib": 1 << 40, "terabyte": 1 << 40, "terabytes": 1 << 40,
 }  # fmt: skip
 _FACTOR: Final = re.compile(r"(\d{1,5})(?:\s*\^\s*(\d{1,2}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A file that a descriptor names: ``href`` as it stands there, ``size`` in bytes, 0 where nothing is said."""
+
+    href: str
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +120,14 @@ def read(text: bytes, name: str) -> Appliance:
     Raises ``image-invalid``, ``image-limits``, ``image-unsupported`` (several guests, disks in pieces) and
     ``source-incomplete`` for a disk without a file.
     """
-    envelope = _parsed(text, name)
+    envelope = parsed(text, name)
     system = _only_system(envelope, name)
-    files = {_attribute(file, "id"): file for file in _within(envelope, "References", "File")}
+    files = {attribute(file, "id"): file for file in within(envelope, "References", "File")}
     disks = _disks(envelope, system, files, name)
-    items = [item for item in _walk(system) if _local(item.tag) in _HARDWARE]
+    items = [item for item in system.iter() if local(item.tag) in _HARDWARE]
     firmware, secure = _firmware(system)
     return Appliance(
-        name=_text(system, "Name") or _shown(_attribute(system, "id")),
+        name=text_of(system, "Name") or shown(attribute(system, "id")),
         disks=disks,
         cards=tuple(_cards(items))[:_MAX_DISKS],
         processors=min(_count(items, _PROCESSOR), 4096),
@@ -136,88 +136,25 @@ def read(text: bytes, name: str) -> Appliance:
         secure_boot=secure,
         system=_system_type(system),
         product=_product(system),
-        files=tuple(_attribute(file, "href") for file in files.values()),
+        files=tuple(attribute(file, "href") for file in files.values()),
     )
 
 
-# -- XML -------------------------------------------------------------------------------------------------
-
-
-def _parsed(text: bytes, name: str) -> Element:
-    if len(text) > MAX_BYTES:
-        raise fail("image-limits", f"{name} has over {MAX_BYTES} bytes")
-    try:
-        root: Element = fromstring(text, forbid_dtd=True)
-    except DefusedXmlException as error:
-        message = f"{name} has a document type or entities, which no OVF needs: {type(error).__name__}"
-        raise fail("image-invalid", message, remedy="Do not trust it; ask for another export.") from error
-    except (ParseError, ValueError, LookupError) as error:  # the last two: of its encoding
-        raise fail("image-invalid", f"{name} is not well-formed XML: {one_line(str(error))}") from error
-    if _local(root.tag) != "Envelope":
-        raise fail("image-invalid", f"{name} is not an OVF: it holds {one_line(_local(root.tag))[:40]!r}")
-    _check_shape(root, name)
-    return root
-
-
-def _check_shape(root: Element, name: str) -> None:
-    """Not too much, not too deep: without recursion, which is what depth is to exhaust."""
-    level, count, depth = [root], 0, 0
-    while level:
-        count, depth = count + len(level), depth + 1
-        if count > _MAX_ELEMENTS or depth > _MAX_DEPTH:
-            raise fail("image-limits", f"{name} has over {_MAX_ELEMENTS} elements, or {_MAX_DEPTH} within one another")
-        level = [child for element in level for child in element]
-
-
-def _local(tag: object) -> str:
-    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
-
-
-def _attribute(element: Element, name: str) -> str:
-    return next((value for key, value in element.attrib.items() if _local(key) == name), "")
-
-
-def _children(element: Element, name: str) -> Iterator[Element]:
-    return (child for child in element if _local(child.tag) == name)
-
-
-def _walk(element: Element) -> Iterator[Element]:
-    return iter(element.iter())
-
-
-def _text(element: Element, name: str) -> str:
-    return next((_shown(child.text or "") for child in _children(element, name) if child.text), "")
-
-
-def _value(item: Element, name: str) -> str:
-    """The text of a child; unlike :func:`_text` as it is."""
-    return next(((child.text or "").strip() for child in _children(item, name)), "")
-
-
-def _shown(text: str) -> str:
-    return one_line(text.strip())[:_MAX_TEXT]
-
-
-def _is_a(element: Element, name: str) -> bool:
-    """Whether it is that section, also in the spelling of 0.9: ``<Section xsi:type="ovf:NAME_Type">``."""
-    return _local(element.tag) == name or _attribute(element, "type").rpartition(":")[2] == f"{name}_Type"
-
-
-def _within(envelope: Element, section: str, name: str) -> Iterator[Element]:
-    for part in envelope:
-        if _is_a(part, section):
-            yield from _children(part, name)
+def references(text: bytes, name: str) -> tuple[Reference, ...]:
+    """The files that the descriptor ``name`` names, disks or not, up to 1,000. Raises ``image-invalid -limits``."""
+    files = list(within(parsed(text, name), "References", "File"))[:_MAX_FILES]
+    return tuple(Reference(attribute(file, "href"), _natural(attribute(file, "size"))) for file in files)
 
 
 # -- the guest ------------------------------------------------------------------------------------------
 
 
 def _only_system(envelope: Element, name: str) -> Element:
-    systems = [element for element in _walk(envelope) if _is_a(element, "VirtualSystem")]
+    systems = [element for element in envelope.iter() if is_a(element, "VirtualSystem")]
     if not systems:
         raise fail("image-invalid", f"{name} describes no guest")
     if len(systems) > 1:
-        names = ", ".join(_text(each, "Name") or _shown(_attribute(each, "id")) or "without a name" for each in systems)
+        names = ", ".join(text_of(each, "Name") or shown(attribute(each, "id")) or "without a name" for each in systems)
         raise fail(
             "image-unsupported",
             f"{name} describes {len(systems)} guests: {names[:400]}",
@@ -227,56 +164,56 @@ def _only_system(envelope: Element, name: str) -> Element:
 
 
 def _system_type(system: Element) -> str:
-    for section in _walk(system):
-        if _is_a(section, "OperatingSystemSection"):
-            described = _attribute(section, "osType") or _text(section, "Description")
-            return _shown(described or _attribute(section, "id"))
+    for section in system.iter():
+        if is_a(section, "OperatingSystemSection"):
+            described = attribute(section, "osType") or text_of(section, "Description")
+            return shown(described or attribute(section, "id"))
     return ""
 
 
 def _product(system: Element) -> str:
-    for section in _walk(system):
-        if _is_a(section, "ProductSection"):
-            return " ".join(filter(None, (_text(section, "Product"), _text(section, "Version"))))[:_MAX_TEXT]
+    for section in system.iter():
+        if is_a(section, "ProductSection"):
+            return " ".join(filter(None, (text_of(section, "Product"), text_of(section, "Version"))))[:MAX_TEXT]
     return ""
 
 
 def _firmware(system: Element) -> tuple[str, bool]:
     """``uefi``, ``bios`` or empty; and whether it is to boot signed programs only. VMware, VirtualBox, oVirt."""
     firmware, secure = "", False
-    for element in _walk(system):
-        tag, key, value = _local(element.tag), _attribute(element, "key"), _attribute(element, "value").lower()
+    for element in system.iter():
+        tag, key, value = local(element.tag), attribute(element, "key"), attribute(element, "value").lower()
         if tag in {"Config", "ExtraConfig"} and key == "firmware":
             firmware = "uefi" if value in {"efi", "uefi"} else "bios"
         elif tag in {"Config", "ExtraConfig"} and key.endswith(("efiSecureBootEnabled", "secureBoot.enabled")):
             secure = value == "true"
         elif tag == "Firmware":
-            firmware = "uefi" if _attribute(element, "type").upper().startswith("EFI") else "bios"
+            firmware = "uefi" if attribute(element, "type").upper().startswith("EFI") else "bios"
         elif tag == "BiosType":  # oVirt: 3 is Q35 with UEFI, 4 the same with secure boot
             firmware, secure = ("uefi", element.text == "4") if element.text in {"3", "4"} else ("bios", False)
     return firmware, secure
 
 
 def _count(items: list[Element], kind: str) -> int:
-    return sum(_natural(_value(item, "VirtualQuantity")) for item in items if _value(item, "ResourceType") == kind)
+    return sum(_natural(value_of(item, "VirtualQuantity")) for item in items if value_of(item, "ResourceType") == kind)
 
 
 def _memory(items: list[Element]) -> int:
     total = 0
     for item in items:
-        if _value(item, "ResourceType") == _MEMORY:
-            units = _value(item, "AllocationUnits") or "MegaBytes"
-            total += _natural(_value(item, "VirtualQuantity")) * unit_bytes(units)
+        if value_of(item, "ResourceType") == _MEMORY:
+            units = value_of(item, "AllocationUnits") or "MegaBytes"
+            total += _natural(value_of(item, "VirtualQuantity")) * unit_bytes(units)
     return min(total, 1 << 50)
 
 
 def _cards(items: list[Element]) -> Iterator[Card]:
     for item in items:
-        if _value(item, "ResourceType") == _CARD:
-            mac = _value(item, "Address") or _value(item, "MACAddress")
+        if value_of(item, "ResourceType") == _CARD:
+            mac = value_of(item, "Address") or value_of(item, "MACAddress")
             plain = re.sub(r"[^0-9A-Fa-f]", "", mac).lower()
             spelled = ":".join(plain[at : at + 2] for at in range(0, 12, 2)) if len(plain) == 12 else ""
-            yield Card(spelled, _text(item, "Connection"), _text(item, "ResourceSubType"))
+            yield Card(spelled, text_of(item, "Connection"), text_of(item, "ResourceSubType"))
 
 
 def _natural(text: str) -> int:
@@ -298,15 +235,15 @@ def unit_bytes(text: str) -> int:
 
 def _disks(envelope: Element, system: Element, files: dict[str, Element], name: str) -> tuple[Disk, ...]:
     """In the order of their controllers and their places there, never of the list; one with a boot mark first."""
-    known = {_attribute(disk, "diskId"): disk for disk in _within(envelope, "DiskSection", "Disk")}
-    items = [item for item in _walk(system) if _local(item.tag) in _HARDWARE]
-    numbered = {_value(item, "InstanceID") or _value(item, "InstanceId"): item for item in items}
+    known = {attribute(disk, "diskId"): disk for disk in within(envelope, "DiskSection", "Disk")}
+    items = [item for item in system.iter() if local(item.tag) in _HARDWARE]
+    numbered = {value_of(item, "InstanceID") or value_of(item, "InstanceId"): item for item in items}
     placed: list[tuple[tuple[object, ...], Disk]] = []
     taken: set[str] = set()
     for number, item in enumerate(items):
-        if _value(item, "ResourceType") not in _DISKS:
+        if value_of(item, "ResourceType") not in _DISKS:
             continue
-        disk_id = _value(item, "HostResource").rstrip("/").rpartition("/")[2]
+        disk_id = value_of(item, "HostResource").rstrip("/").rpartition("/")[2]
         disk = known.get(disk_id)
         if disk is None:
             raise fail("image-invalid", f"{name} has a disk {one_line(disk_id)[:80]!r} that it does not describe")
@@ -314,7 +251,7 @@ def _disks(envelope: Element, system: Element, files: dict[str, Element], name: 
             raise fail("image-invalid", f"{name} has the disk {one_line(disk_id)[:80]!r} twice in its guest")
         taken.add(disk_id)
         place, address = _place(numbered, item)
-        boots = _attribute(disk, "boot").lower() == "true"
+        boots = attribute(disk, "boot").lower() == "true"
         placed.append(((not boots, *place, number), _disk(disk, files, address, name)))
     if not placed:
         raise fail("image-invalid", f"{name} describes a guest without disks")
@@ -327,36 +264,36 @@ def _disks(envelope: Element, system: Element, files: dict[str, Element], name: 
 
 def _place(numbered: dict[str, Element], item: Element) -> tuple[tuple[int, ...], str]:
     """What sorts a disk, and how it is called: by its controller's bus and number, and its address there."""
-    controller = numbered.get(_value(item, "Parent"))
-    unit = _natural(_value(item, "AddressOnParent"))
+    controller = numbered.get(value_of(item, "Parent"))
+    unit = _natural(value_of(item, "AddressOnParent"))
     if controller is None:
         return (_BUS_ORDER[""], 0, unit), f":{unit}"
-    kind = _value(controller, "ResourceType")
-    bus = "nvme" if "nvme" in _value(controller, "ResourceSubType").lower() else _CONTROLLERS.get(kind, "")
-    number = _natural(_value(controller, "Address"))
+    kind = value_of(controller, "ResourceType")
+    bus = "nvme" if "nvme" in value_of(controller, "ResourceSubType").lower() else _CONTROLLERS.get(kind, "")
+    number = _natural(value_of(controller, "Address"))
     return (_BUS_ORDER[bus], number, unit), f"{bus}{number}:{unit}"
 
 
 def _disk(disk: Element, files: dict[str, Element], address: str, name: str) -> Disk:
-    disk_id = one_line(_attribute(disk, "diskId"))[:80]
-    if _attribute(disk, "parentRef"):
+    disk_id = one_line(attribute(disk, "diskId"))[:80]
+    if attribute(disk, "parentRef"):
         message = f"the disk {disk_id!r} of {name} is the difference to another"
         raise fail("image-unsupported", message, remedy="Export the guest without snapshots.")
-    file = files.get(_attribute(disk, "fileRef"))
+    file = files.get(attribute(disk, "fileRef"))
     if file is None:
         raise fail(
             "source-incomplete",
             f"the disk {disk_id!r} of {name} has no file: it is to be made empty at import",
             remedy="Remove the disk from the guest before the export, or convert the others by a manifest.",
         )
-    if _attribute(file, "chunkSize"):
+    if attribute(file, "chunkSize"):
         raise fail("image-unsupported", f"{name} has its disks in pieces", remedy="Export it without a chunk size.")
-    compression = _attribute(file, "compression").lower()
+    compression = attribute(file, "compression").lower()
     if compression not in {"", "identity", "gzip"}:
         raise fail("image-unsupported", f"{name} has a disk compressed by {one_line(compression)[:40]}")
-    uri, size = _attribute(disk, "format").lower(), _attribute(file, "size")
+    uri, size = attribute(disk, "format").lower(), attribute(file, "size")
     return Disk(
-        file=_attribute(file, "href"),
+        file=attribute(file, "href"),
         format=next((kind for word, kind in _FORMATS if word in uri), ""),
         capacity=_capacity(disk, name),
         size=_natural(size) if size else None,
@@ -366,11 +303,11 @@ def _disk(disk: Element, files: dict[str, Element], address: str, name: str) -> 
 
 
 def _capacity(disk: Element, name: str) -> int | None:
-    text = _attribute(disk, "capacity").strip()
+    text = attribute(disk, "capacity").strip()
     if not text:
         return None
     if not re.fullmatch(r"[0-9]{1,18}", text):  # "${disk.size}" and the like: to be chosen at deployment
         if text.startswith("$"):
             return None
         raise fail("image-invalid", f"{name} gives a disk the capacity {one_line(text)[:40]!r}")
-    return int(text) * unit_bytes(_attribute(disk, "capacityAllocationUnits"))
+    return int(text) * unit_bytes(attribute(disk, "capacityAllocationUnits"))

@@ -54,10 +54,19 @@ def test_an_ovf_needs_what_its_references_name(tmp_path: Path) -> None:
     assert not found.extent
 
 
+@pytest.mark.parametrize("href", ["./my disk.vmdk", "my%20disk.vmdk", "./my%20disk.vmdk", "my disk.vmdk"])
+def test_a_reference_is_the_file_that_it_means(tmp_path: Path, href: str) -> None:
+    assert names(write(tmp_path / "guest.ovf", OVF.format(files=f'<File ovf:href="{href}"/>'))) == ["my disk.vmdk"]
+
+
 @pytest.mark.parametrize(
     "href",
     [
         "../b.vmdk",
+        "%2e%2e/b.vmdk",
+        "..%2fb.vmdk",
+        "b%00.vmdk",
+        "./guest.ovf",
         "/etc/passwd",
         "http://host/b.vmdk",
         "sub/b.vmdk",

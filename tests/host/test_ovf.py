@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hypersdkd.host import ovf
+from hypersdkd.host.ovf_xml import MAX_BYTES
 from hypersdkd.model.problem import ProblemError
 from tests import appliances
 from tests.problems import raises_problem
@@ -108,7 +109,7 @@ OUTSIDE = b"""<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a SYSTEM "file:///etc/p
         (b"<Envelope/>", "image-invalid"),
         (deep(), "image-limits"),
         (b"<Envelope>" + b"<a/>" * 20_000 + b"</Envelope>", "image-limits"),
-        (b"<Envelope>" + b" " * ovf.MAX_BYTES + b"</Envelope>", "image-limits"),
+        (b"<Envelope>" + b" " * MAX_BYTES + b"</Envelope>", "image-limits"),
         (appliances.ovf(TWO, system="<VirtualSystem><Name>db</Name></VirtualSystem>"), "image-unsupported"),
         (appliances.ovf([]), "image-invalid"),
         (appliances.ovf([{"file": "a", "id": "x"}, {"file": "b", "id": "x"}]), "image-invalid"),
