@@ -102,7 +102,7 @@ OUTPUT_FORMATS = ("qcow2", "raw", "vdi", "vmdk")
 SOURCE_TYPES = ("vmdk", "ova", "ovf", "vhd", "vhdx", "raw", "ami", "qcow2", "vdi")
 
 #: Source types of file suffixes that are not a source type's own name; qemu calls a VHD ``vpc``.
-_SUFFIX_TYPES: Final[Mapping[str, str]] = {"img": "raw", "vpc": "vhd"}
+_SUFFIX_TYPES: Final[Mapping[str, str]] = {"img": "raw", "vpc": "vhd", "avhd": "vhd", "avhdx": "vhdx"}
 
 
 def type_by_suffix(name: str) -> str:

@@ -34,8 +34,12 @@ SIDECAR_SUFFIXES: Final = (".report.json", ".meta.json", ".error.json")
 #: Names that copying programs use until a file is whole.
 PARTIAL_SUFFIXES: Final = (".part", ".partial", ".tmp", ".crdownload", "~", ".filepart")
 
-#: Suffixes of dropped disks: hyper2kvm's, and qcow2 and vdi. Those without a loader fail with a reason once claimed.
-DISK_SUFFIXES: Final = (".vmdk", ".ova", ".ovf", ".vhd", ".vhdx", ".raw", ".img", ".ami", ".qcow2", ".vdi")
+#: Suffixes of dropped disks: hyper2kvm's, qcow2 and vdi, and those of Hyper-V's checkpoints. Those without a loader
+#: fail with a reason once claimed.
+DISK_SUFFIXES: Final = (
+    *(".vmdk", ".ova", ".ovf", ".vhd", ".avhd", ".vhdx", ".avhdx"),
+    *(".raw", ".img", ".ami", ".qcow2", ".vdi"),
+)
 
 #: Suffixes of manifests and job configs.
 DOCUMENT_SUFFIXES: Final = (".json", ".yaml", ".yml")

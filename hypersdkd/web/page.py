@@ -19,8 +19,8 @@ from hypersdkd.web.conditional import has_it
 #: Where the page is; HyperSDK's own address of it.
 PAGE: Final = "/web/dashboard/"
 
-#: The routes of its files.
-PAGE_ROUTES: Final = (PAGE.rstrip("/"), PAGE, PAGE + "{name}")
+#: The routes of its files, after those that lead to it.
+PAGE_ROUTES: Final = ("/", PAGE.rstrip("/"), PAGE, PAGE + "{name}")
 
 #: The file that the address itself shows.
 INDEX: Final = "index.html"
@@ -84,5 +84,9 @@ def add_page(app: web.Application) -> None:
         """The address without its last slash; relative names on the page need it."""
         raise web.HTTPMovedPermanently(PAGE)
 
-    for route, answers in zip(PAGE_ROUTES, (redirect, answer, answer), strict=True):
+    async def lead(request: web.Request) -> web.StreamResponse:
+        """The address without a path, as one types it."""
+        raise web.HTTPFound(PAGE)
+
+    for route, answers in zip(PAGE_ROUTES, (lead, redirect, answer, answer), strict=True):
         app.router.add_get(route, answers)

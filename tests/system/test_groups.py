@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import appliances, vmdks
+from tests import appliances, vhds, vmdks
 from tests.images import qemu_img
 from tests.system.daemon_process import DaemonProcess, until
 from tests.system.jobs import Outcome, outcome, until_shown
@@ -165,3 +165,15 @@ def test_what_belongs_together_is_shown_and_cancelled_as_one(daemon, tmp_path) -
     assert os.listdir(daemon.base / "to_be_processed") == ["shown-f001.vmdk"]
     daemon.api.cancel_job("shown-f001.vmdk")
     assert outcome(daemon, "shown-f001.vmdk").record["companions"] == []
+
+
+def test_a_checkpoint_of_hyper_v_and_its_parent(daemon, tmp_path) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    data, size, top = os.urandom(vhds.MIB), 3 * vhds.MIB, "web01_7E3F.avhdx"
+    vhds.vhdx(made / "base.vhdx", size, {0: data}, data_id=vhds.BASE_ID)
+    vhds.vhdx(made / top, size, {vhds.SECTOR: b"x" * 4096}, parent=vhds.linkage(vhds.BASE_ID))
+    files, before = group(made), set(daemon.ended())
+    drop(daemon, files, [top, "base.vhdx"])
+    expected = vmdks.applied(data.ljust(size, b"\0"), {vhds.SECTOR: b"x" * 4096})
+    assert_holds(assert_one_job(daemon, top, files, before), expected, tmp_path)

@@ -76,6 +76,11 @@ async def test_the_address_without_its_slash_leads_there(url):
     assert (reply.status, reply.headers["Location"]) == (301, PAGE)
 
 
+async def test_the_address_without_a_path_leads_there(url):
+    reply = await ask(url, "GET", "/")
+    assert (reply.status, reply.headers["Location"]) == (302, PAGE)
+
+
 @pytest.mark.parametrize(
     "path",
     [
