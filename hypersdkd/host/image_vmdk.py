@@ -208,6 +208,8 @@ def _check_tables(image: ImageFile, header: _Header) -> None:
         highest = max(highest, last)
     if header.compressed and highest > _ZEROED_GRAIN:
         _, size, _ = _MARKER.unpack(image.read(highest * SECTOR, _MARKER.size, "data"))
+        if size == 0:  # space that was set aside for a copy which did not come so far
+            raise fail("image-truncated", f"{image.name} has zeros where its last data should be")
         image.must_hold(highest * SECTOR, _MARKER.size - 4 + size, "data")
 
 

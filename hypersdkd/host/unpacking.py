@@ -144,7 +144,7 @@ def unpack(
     ``image-limits`` and ``no-space``. The file is removed after any error.
     """
     with _Sparse(target, image) as file:
-        for consumed, piece in _decompressed(image, kind):
+        for consumed, piece in decompressed(image, kind):
             file.write(piece, consumed, limit)
             on_progress(consumed, image.size)
 
@@ -237,8 +237,9 @@ def _digits(member: Member, text: bytes) -> int:
     return int(text)
 
 
-def _decompressed(image: ImageFile, kind: str) -> Iterator[tuple[int, bytes]]:
-    """Pieces of the content, each with how many packed bytes it took; streams that follow one another are one."""
+def decompressed(image: ImageFile, kind: str) -> Iterator[tuple[int, bytes]]:
+    """Pieces of the content, of bounded size, each with how many packed bytes it took; streams that follow one another
+    are one. Raises ``image-truncated``, ``image-invalid`` and ``image-limits``."""
     make = _STREAMS[kind]
     stream, begun = make(), False
     for start in range(0, image.size, _INPUT):

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.images import MIB, make, qemu_img
+from tests import appliances
+from tests.images import MIB, make, qemu_img, raw_disk
 from tests.privileges import NOBODY
 from tests.system.daemon_process import DaemonProcess, until
 from tests.system.jobs import holds, manifest, outcome, until_shown
@@ -212,6 +213,28 @@ def test_half_a_disk_whose_writer_comes_back(disks, tmp_path, options):
     assert done.kind == "processed"
     assert done.file.read_bytes() == whole
     qemu_img("compare", "-f", "vmdk", "-F", "qcow2", done.file, done.record["artifacts"]["output"])
+
+
+@pytest.mark.parametrize("suffix", ["ova", "ami"])
+def test_half_an_archive_whose_writer_comes_back(disks, tmp_path, suffix):
+    """The disk in it begins in the first half and ends in the second."""
+    raw = raw_disk(tmp_path / "disk.raw", 4 * MIB)
+    image = appliances.disk(tmp_path, raw.read_bytes())
+    text = appliances.ovf([{"file": "disk1.vmdk", "capacity": 4}])
+    whole = appliances.ova(tmp_path / "whole", {"web01.ovf": text, "disk1.vmdk": image}).read_bytes()
+    path = disks.base / "to_be_processed" / f"half-archive.{suffix}"
+    whole = whole if suffix == "ova" else appliances.gz(whole)
+    path.write_bytes(whole[: len(whole) // 2])
+    assert path.name in until_shown(disks, "waiting", path.name)
+    assert waits(disks, path.name)
+    with path.open("ab") as file:
+        file.write(whole[len(whole) // 2 :])
+    done = outcome(disks, path.name)
+    assert done.kind == "processed", done.record
+    (output,) = (Path(path) for path in done.record["artifacts"]["outputs"])
+    raw_disk(raw, 4 * MIB)
+    qemu_img("compare", "-f", "raw", "-F", "qcow2", raw, output)
+    output.unlink()
 
 
 def test_a_disk_that_is_not_what_its_suffix_says(disks):
