@@ -143,6 +143,17 @@ def made_by_qemu(directory: Path, kind: str, data: bytes | None = None, name: st
     return directory / name
 
 
+def made_up(directory: Path, kind: str, data: bytes) -> tuple[Path, bytes]:
+    """A sparse disk as VirtualBox makes it: the header has whole grains of 64 KiB, the descriptor has not. And what
+    qemu finds in it."""
+    whole = data + bytes(-len(data) % 65536)
+    path = made_by_qemu(directory, kind, whole)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"RW %d" % (len(whole) // SECTOR), b"RW %d" % (len(data) // SECTOR), 1))
+    assert path.read_bytes() != content and path.stat().st_size == len(content)
+    return path, whole
+
+
 def hosted_snapshot(path: Path, parent: Path, writes: Mapping[int, bytes]) -> Path:
     """A snapshot as VMware Workstation keeps it, in one sparse file; made by qemu-img over a parent beside it."""
     subprocess.run(

@@ -33,6 +33,10 @@ _COMPRESSED: Final = 1 << 62
 _COPIED: Final = 1 << 63
 _ZERO: Final = 1
 
+#: How a machine's saved state begins (qemu's migration/savevm.c). It lies behind the disk's end, at the first table
+#: that is not the disk's, and stays there when the snapshot that it is of was reverted to and removed.
+_SAVED_STATE: Final = b"QEVM"
+
 
 @dataclass(frozen=True, slots=True)
 class _Header:
@@ -197,6 +201,35 @@ def _check_tables(image: ImageFile, header: _Header) -> None:
         seen.add(offset)
         table = _big_endian(image.read(offset, header.cluster, "L2 table"))
         _check_l2(image, header, table[:: header.entry_size // 8], index * per_table)
+    _require_end(image, header, needed, per_table)
+
+
+def _require_end(image: ImageFile, header: _Header, needed: int, per_table: int) -> None:
+    """Raises ``image-invalid`` for content behind the disk's end: its size is not the one that it was written with, and
+    qemu would cut it. A saved state is no content; what was shrunk by qemu has none there."""
+    used = -(-header.virtual_size // header.cluster) - (needed - 1) * per_table
+    length = (header.l1_entries - needed + 1) * 8
+    entries = _big_endian(image.read(header.l1_offset + (needed - 1) * 8, length, "L1 table"))
+    seen = {0}
+    for number, offset in enumerate(entry & _OFFSET_MASK for entry in entries):
+        if offset in seen:
+            continue
+        seen.add(offset)
+        table = _big_endian(image.read(offset, header.cluster, "L2 table"))[:: header.entry_size // 8]
+        if number == 1 and _begins_a_state(image, table[0]):
+            return
+        if any(map(_holds_content, table[used:] if number == 0 else table)):
+            message = f"{image.name} has content behind the end that its header says, at byte {header.virtual_size}"
+            raise fail("image-invalid", message, remedy="Export the disk again; its size was changed by no qemu-img.")
+
+
+def _begins_a_state(image: ImageFile, entry: int) -> bool:
+    offset = entry & _OFFSET_MASK
+    return _holds_content(entry) and image.read(offset, len(_SAVED_STATE), "saved state") == _SAVED_STATE
+
+
+def _holds_content(entry: int) -> bool:
+    return bool(entry & _COMPRESSED or (entry & _OFFSET_MASK and not entry & _ZERO))
 
 
 def _check_l2(image: ImageFile, header: _Header, table: array[int], first: int) -> None:

@@ -50,9 +50,13 @@ def judge(image: ImageFile) -> ImageFacts:
     if sector != SECTOR or block != _BLOCK or extra:
         raise fail("image-unsupported", f"{image.name} has blocks of {block}+{extra} bytes in sectors of {sector}")
     check_virtual_size(image.name, size)
-    if size > blocks * block or map_offset < SECTOR or map_offset % SECTOR or data_offset % SECTOR:
+    if map_offset < SECTOR or map_offset % SECTOR or data_offset % SECTOR:
         raise fail("image-invalid", f"the header of {image.name} makes no sense")
-    _check_map(image, map_offset, data_offset, check_table(image.name, "block map", 4 * blocks) // 4)
+    check_table(image.name, "block map", 4 * blocks)
+    if blocks != -(-size // block):  # the last one may be used in part
+        message = f"{image.name} is a disk of {size} bytes, but has {blocks} blocks of {block}"
+        raise fail("image-invalid", message)
+    _check_map(image, map_offset, data_offset, blocks)
     return ImageFacts("vdi", _VARIANTS[kind], -(-size // SECTOR) * SECTOR, image.size)
 
 

@@ -164,7 +164,7 @@ def _judge_descriptor(image: ImageFile, header: _Header) -> tuple[str, tuple[Pro
     if header.descriptor != _DESCRIPTOR_SECTOR:
         raise fail("image-unsupported", f"the descriptor of {image.name} is not where readers look for it")
     searched = image.start(SECTOR + max(len(text), _PARENT_SEARCH))[SECTOR:]
-    return require_alone(image.name, text, searched, header.capacity)
+    return require_alone(image.name, text, searched, header.capacity, header.grain)
 
 
 def _read_footer(image: ImageFile, header: _Header) -> _Header:

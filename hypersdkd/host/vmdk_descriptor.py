@@ -251,12 +251,28 @@ def _content_id(name: str, values: Mapping[str, bytes], key: str, default: int) 
     return int(value, 16)
 
 
-def require_alone(name: str, area: bytes, searched: bytes, capacity: int) -> tuple[str, tuple[Problem, ...]]:
+def require_same_size(name: str, described: int, capacity: int, grain: int) -> tuple[Problem, ...]:
+    """The sectors that a descriptor gives to a sparse extent and those of the header in it, which count for qemu.
+
+    VirtualBox makes the header's up to whole grains, of ``grain`` sectors, which is a warning. Raises ``image-invalid``
+    for any other difference: qemu would cut the disk, or make it longer, without a word.
+    """
+    if described == capacity:
+        return ()
+    message = f"the descriptor of {name} has {described} sectors, its header {capacity}"
+    if capacity != -(-described // grain) * grain:
+        raise fail("image-invalid", message)
+    return (Problem("image-unclean", f"{message}, which is made up to whole grains"),)
+
+
+def require_alone(
+    name: str, area: bytes, searched: bytes, capacity: int, grain: int
+) -> tuple[str, tuple[Problem, ...]]:
     """The variant of a self-contained file by the descriptor in it, which qemu reads too, and warnings.
 
     ``area`` is the descriptor with its padding, ``searched`` all bytes in which a reader may look for a
-    parent, ``capacity`` the header's number of sectors. Raises ``image-backing`` when any other file is
-    needed, ``image-unsupported`` and ``image-invalid`` for what is not understood.
+    parent, ``capacity`` and ``grain`` the header's numbers of sectors. Raises ``image-backing`` when any other file
+    is needed, ``image-unsupported`` and ``image-invalid`` for what is not understood.
     """
     descriptor = parse_descriptor(name, area)
     if descriptor.is_snapshot or b"parentfilenamehint" in searched.lower():
@@ -271,7 +287,4 @@ def require_alone(name: str, area: bytes, searched: bytes, capacity: int) -> tup
     (extent,) = descriptor.extents
     if extent.kind != "SPARSE" or re.search(r"[/\\]", extent.name):
         raise fail("image-backing", f"the descriptor of {name} names another file: {extent.name[:80]}")
-    if extent.sectors != capacity:
-        message = f"descriptor and header of {name} differ in size; the header's {capacity} sectors count"
-        return descriptor.variant, (Problem("image-unclean", message),)
-    return descriptor.variant, ()
+    return descriptor.variant, require_same_size(name, extent.sectors, capacity, grain)

@@ -8,7 +8,7 @@ judged files; of the source's own it reads none that could name a file.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from hypersdkd.host import image_vmdk, second_opinion
@@ -16,7 +16,14 @@ from hypersdkd.host.image_file import SECTOR, ImageFacts, ImageFile, check_virtu
 from hypersdkd.host.image_header import require_format
 from hypersdkd.host.image_vmdk_esx import COWD_MAGIC, SESPARSE_MAGIC, judge_cowd, judge_sesparse
 from hypersdkd.host.open_source import OpenSource
-from hypersdkd.host.vmdk_descriptor import ALONE, DESCRIPTOR_LIMIT, Descriptor, Extent, parse_descriptor
+from hypersdkd.host.vmdk_descriptor import (
+    ALONE,
+    DESCRIPTOR_LIMIT,
+    Descriptor,
+    Extent,
+    parse_descriptor,
+    require_same_size,
+)
 from hypersdkd.model.disk import FileNode, ImageNode, TextNode, Zeros
 from hypersdkd.model.problem import Problem, ProblemError, fail, one_line
 
@@ -102,9 +109,10 @@ def _read_link(source: OpenSource, image: ImageFile) -> _Link:
     check_virtual_size(image.name, descriptor.sectors * SECTOR)
     warnings: list[Problem] = []
     *before, last = descriptor.extents
-    lines = [_place(source, image, extent, warnings, in_between=True) for extent in before]
-    lines.append(_place(source, image, last, warnings, in_between=False))
-    return _Link(image, descriptor, descriptor.sectors, _own_text(descriptor, lines), tuple(warnings))
+    lines = [_place(source, image, extent, warnings, in_between=True)[0] for extent in before]
+    line, sectors = _place(source, image, last, warnings, in_between=False)
+    sectors += descriptor.sectors - last.sectors
+    return _Link(image, descriptor, sectors, _own_text(descriptor, [*lines, line]), tuple(warnings))
 
 
 def _read_sparse(source: OpenSource, image: ImageFile, descriptor: Descriptor) -> _Link:
@@ -116,7 +124,8 @@ def _read_sparse(source: OpenSource, image: ImageFile, descriptor: Descriptor) -
         return _Link(image, descriptor, facts.virtual_size // SECTOR, FileNode(index), facts.warnings)
     if descriptor.variant not in ALONE.values() or [extent.kind for extent in descriptor.extents] != ["SPARSE"]:
         raise fail("image-invalid", f"{image.name} is one file, but its descriptor says otherwise")
-    sectors, _, warnings = image_vmdk.judge_extent(image)
+    sectors, grain, warnings = image_vmdk.judge_extent(image)
+    warnings += require_same_size(image.name, descriptor.extents[0].sectors, sectors, grain)
     text = _own_text(descriptor, [_line(Extent(sectors, "SPARSE"), index)])
     return _Link(image, descriptor, sectors, text, warnings)
 
@@ -145,10 +154,10 @@ def _read_parent(source: OpenSource, links: list[_Link]) -> _Link:
 
 def _place(
     source: OpenSource, image: ImageFile, extent: Extent, warnings: list[Problem], *, in_between: bool
-) -> _Parts:
-    """Open and judge a file of a disk; the line of our own descriptor that puts it in its place."""
+) -> tuple[_Parts, int]:
+    """Open and judge a file of a disk; the line of our own descriptor that puts it in its place, and its sectors."""
     if extent.kind == "ZERO":
-        return f'RW {extent.sectors} FLAT "', Zeros(extent.sectors * SECTOR), '" 0\n'
+        return (f'RW {extent.sectors} FLAT "', Zeros(extent.sectors * SECTOR), '" 0\n'), extent.sectors
     if "://" in extent.name:  # vsan:// and vvol://
         raise fail(
             "image-unsupported",
@@ -161,8 +170,9 @@ def _place(
     if extent.flat_end is not None:
         _check_flat(found, extent, warnings)
     else:
-        _check_sparse(image, found, extent, warnings, in_between=in_between)
-    return _line(extent, source.index(found))
+        sectors = _check_sparse(image, found, extent, warnings, in_between=in_between)
+        extent = replace(extent, sectors=sectors)
+    return _line(extent, source.index(found)), extent.sectors
 
 
 def _check_flat(image: ImageFile, extent: Extent, warnings: list[Problem]) -> None:
@@ -175,8 +185,8 @@ def _check_flat(image: ImageFile, extent: Extent, warnings: list[Problem]) -> No
 
 def _check_sparse(
     image: ImageFile, found: ImageFile, extent: Extent, warnings: list[Problem], *, in_between: bool
-) -> None:
-    """What kind of extent it is, its content decides: so it does for qemu."""
+) -> int:
+    """What kind of extent it is, its content decides: so it does for qemu. Its sectors."""
     start = found.start(len(SESPARSE_MAGIC))
     if start.startswith(COWD_MAGIC):
         sectors, grain = judge_cowd(found)
@@ -185,11 +195,13 @@ def _check_sparse(
     else:
         sectors, grain, unclean = image_vmdk.judge_extent(found)
         warnings.extend(unclean)
-    if sectors != extent.sectors:
+    if in_between and sectors != extent.sectors:  # qemu goes by the header: what follows would be in another place
         raise fail("image-invalid", f"{found.name} has {sectors} sectors; {image.name} says {extent.sectors}")
+    warnings.extend(require_same_size(found.name, extent.sectors, sectors, grain))
     if in_between and sectors % grain:  # qemu reads on in the last grain where the next extent begins
         message = f"{found.name} is not the last part of {image.name}, but ends within a grain of {grain} sectors"
         raise fail("image-unsupported", message)
+    return sectors
 
 
 def _sibling(source: OpenSource, image: ImageFile, name: str, what: str) -> ImageFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,80 @@ def test_compressed(tmp_path: Path, compression: str) -> None:
     assert look(path).virtual_size == 16 * images.MIB
     with raises_problem("image-truncated", "compressed data"):
         look(images.cut(path, path.stat().st_size - 128 * 1024))
+
+
+# -- content behind the end ------------------------------------------------------------------------------
+
+ODD = 5 * images.MIB + 3 * 512
+
+
+def full(path: Path, *options: str, size: int = 16 * images.MIB) -> Path:
+    """A disk with content everywhere."""
+    words = [word for option in options for word in ("-o", option)]
+    images.qemu_img("create", "-f", "qcow2", *words, path, str(size))
+    qemu_io(path, f"write -P 7 0 {size}")
+    return path
+
+
+def qemu_io(path: Path, command: str) -> None:
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", command, path], check=True, capture_output=True)
+
+
+LAYOUTS = [(), ("cluster_size=512",), ("cluster_size=4k", "compat=0.10"), ("extended_l2=on", "cluster_size=16k")]
+
+
+@pytest.mark.parametrize("options", LAYOUTS)
+@pytest.mark.parametrize("size", [512, ODD, 16 * images.MIB - (64 << 10)])
+def test_a_size_that_was_made_less(tmp_path: Path, options: tuple[str, ...], size: int) -> None:
+    """qemu would cut the disk there, and exit with 0."""
+    path = images.patch(full(tmp_path / "disk.qcow2", *options), 24, struct.pack(">Q", size))
+    with raises_problem("image-invalid", f"at byte {size}"):
+        look(path)
+
+
+def test_a_size_that_was_made_less_of_a_compressed_disk(tmp_path: Path) -> None:
+    path, packed = full(tmp_path / "disk.qcow2"), tmp_path / "packed.qcow2"
+    images.qemu_img("convert", "-c", "-f", "qcow2", "-O", "qcow2", path, packed)
+    with raises_problem("image-invalid", "behind the end"):
+        look(images.patch(packed, 24, struct.pack(">Q", 15 * images.MIB)))
+
+
+@pytest.mark.parametrize("options", LAYOUTS)
+@pytest.mark.parametrize("size", [512, ODD, 16 * images.MIB - 512])
+def test_what_qemu_shrinks_and_grows_is_good(tmp_path: Path, options: tuple[str, ...], size: int) -> None:
+    path = full(tmp_path / "disk.qcow2", *options)
+    images.qemu_img("resize", "--shrink", "-f", "qcow2", path, str(size))
+    assert look(path).virtual_size == size
+    images.qemu_img("resize", "-f", "qcow2", path, str(size + images.MIB))
+    assert look(path).virtual_size == size + images.MIB
+
+
+@pytest.mark.parametrize("options", LAYOUTS)
+def test_a_saved_state_is_no_content(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """It lies behind the disk's end, and is still there when the snapshot was reverted to and removed."""
+    path = full(tmp_path / "disk.qcow2", *options)
+    commands = "savevm a\nloadvm a\ndelvm a\nquit\n"
+    words = [
+        "qemu-system-x86_64",
+        "-nodefaults",
+        "-display",
+        "none",
+        "-accel",
+        "tcg",
+        "-S",
+        "-m",
+        "16",
+        "-monitor",
+        "stdio",
+    ]
+    drive = f"file={path},format=qcow2,if=virtio"
+    subprocess.run([*words, "-drive", drive], input=commands.encode(), check=True, capture_output=True, timeout=60)
+    assert b"QEVM" in path.read_bytes(), "nothing was saved"
+    assert (look(path).virtual_size, look(path).warnings) == (16 * images.MIB, ())
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"QEVM", b"QEVN"))
+    with raises_problem("image-invalid", "behind the end"):
+        look(path)
 
 
 def test_with_a_snapshot(image: Path) -> None:

@@ -60,12 +60,22 @@ def test_cut(tmp_path: Path, keep: float) -> None:
         (0x178, struct.pack("<I", 0), "image-unsupported"),
         (0x17C, struct.pack("<I", 8), "image-unsupported"),
         (0x180, b"\xff\xff\xff\xff", "image-limits"),
+        (0x180, struct.pack("<I", 17), "image-invalid"),
+        (0x180, struct.pack("<I", 15), "image-invalid"),
+        (0x170, struct.pack("<Q", 15 * images.MIB), "image-invalid"),
+        (0x170, struct.pack("<Q", 16 * images.MIB + 1), "image-invalid"),
         (0x200, struct.pack("<I", 0xFFFFFFFD), "image-truncated"),
     ],
 )
 def test_bad_fields(tmp_path: Path, offset: int, data: bytes, code: str) -> None:
     with raises_problem(code):
         look(images.patch(images.make(tmp_path / "disk.vdi"), offset, data))
+
+
+@pytest.mark.parametrize("size", [512, images.MIB - 512, images.MIB, images.MIB + 512, 16 * images.MIB + 1])
+def test_the_last_block_may_be_used_in_part(tmp_path: Path, size: int) -> None:
+    images.qemu_img("create", "-f", "vdi", tmp_path / "disk.vdi", str(size))
+    assert look(tmp_path / "disk.vdi").virtual_size == -(-size // 512) * 512
 
 
 def test_a_child_names_its_parent(tmp_path: Path) -> None:

@@ -181,6 +181,15 @@ def test_more_in_a_file_than_its_descriptor_says(here: Path) -> None:
     assert read(path) == DATA
 
 
+@pytest.mark.parametrize("kind", ["monolithicSparse", "streamOptimized", "twoGbMaxExtentSparse"])
+def test_a_header_made_up_to_whole_grains(here: Path, kind: str) -> None:
+    path, whole = vmdks.made_up(here, kind, DATA)
+    assert [warning.code for warning in judged(path).warnings] == ["image-unclean"]
+    assert read(path) == whole
+    top = vmdks.hosted_snapshot(here / "top.vmdk", path, FIRST)
+    assert read(top) == vmdks.applied(whole, FIRST)
+
+
 @pytest.mark.parametrize("kind", ["monolithicSparse", "twoGbMaxExtentSparse"])
 def test_a_disk_that_was_copied_while_it_was_in_use(here: Path, kind: str) -> None:
     path = vmdks.made_by_qemu(here, kind)
@@ -250,6 +259,10 @@ def split(here: Path) -> Path:
     return vmdks.made_by_qemu(here, "twoGbMaxExtentSparse")
 
 
+def hosted(here: Path) -> Path:
+    return vmdks.hosted_snapshot(here / "top.vmdk", vmdks.made_by_qemu(here, "monolithicSparse"), FIRST)
+
+
 def shorter(name: str, by: int = 1) -> Callable[[Path], object]:
     return lambda here: images.cut(here / name, (here / name).stat().st_size - by)
 
@@ -309,6 +322,16 @@ BAD: dict[str, tuple[Callable[[Path], Path], str, str]] = {
         changed(split, edited("disk.vmdk", f"RW {SEC}".encode(), f"RW {SEC + 1}".encode())),
         "image-invalid",
         "sectors",
+    ),
+    "split extent whose header has less": (
+        changed(split, number("disk-s001.vmdk", 12, "<Q", 4096)),
+        "image-invalid",
+        "its header 4096",
+    ),
+    "snapshot whose header has less": (
+        changed(hosted, number("top.vmdk", 12, "<Q", 4096)),
+        "image-invalid",
+        "its header 4096",
     ),
     "split extent that hands over to a descriptor": (
         changed(split, number("disk-s001.vmdk", 12, "<Q", 0)),

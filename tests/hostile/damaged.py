@@ -46,6 +46,10 @@ def flipped(make: Callable[[Place], Path], where: Callable[[bytes], int], mask: 
     return both
 
 
+def patched(make: Callable[[Place], Path], offset: int, data: bytes) -> Callable[[Place], Path]:
+    return lambda place: images.patch(make(place), offset, data)
+
+
 def at(offset: int) -> Callable[[bytes], int]:
     return lambda _content: offset
 
@@ -69,6 +73,7 @@ def empty(name: str) -> Callable[[Place], Path]:
     return make
 
 
+MIB_LITTLE = struct.pack("<Q", vmdks.MIB)
 QCOW2, VMDK, STREAM = image("qcow2"), image("vmdk"), image("vmdk", "subformat=streamOptimized")
 VDI, VHDX = image("vdi"), image("vhdx")
 VHD, FIXED = image("vhd", "subformat=dynamic"), image("vhd", "subformat=fixed", "force_size=on")
@@ -120,6 +125,10 @@ CASES = (
         "image-truncated",
         TAKES,
     ),
+    _row("a VMDK of less than its descriptor says", "vmdk", patched(VMDK, 12, struct.pack("<Q", 2048)), _BAD, TAKES),
+    _row("a streamed VMDK of less", "vmdk", patched(STREAM, 12, struct.pack("<Q", 2048)), _BAD, TAKES),
+    _row("a VDI of less than its blocks", "vdi", patched(VDI, 0x170, MIB_LITTLE), _BAD, TAKES),
+    _row("a qcow2 of less than it holds", "qcow2", patched(QCOW2, 24, MIB_LITTLE[::-1]), _BAD, TAKES),
     _row("a flipped byte in a VMDK's size", "vmdk", flipped(VMDK, at(18)), "image-limits", REFUSES, "a file has less"),
     _row(
         "a flipped byte in a stream's grain",

@@ -88,6 +88,27 @@ def with_a_snapshot(here: Path) -> Made:
     return made
 
 
+MIB_LITTLE, MIB_BIG = vmdks.MIB.to_bytes(8, "little"), vmdks.MIB.to_bytes(8, "big")
+
+
+def shrunk(here: Path) -> Made:
+    """To a size that ends within a cluster."""
+    made = by_qemu("qcow2")(here)
+    size = 2 * vmdks.MIB - 512 + 1024
+    images.qemu_img("resize", "--shrink", "-f", "qcow2", made.path, str(size))
+    return Made(made.path, (DATA[:size],))
+
+
+def with_a_state(here: Path) -> Made:
+    """What a machine that was suspended, resumed and had the snapshot removed leaves behind the disk's end."""
+    made = by_qemu("qcow2")(here)
+    (here / "state").write_bytes(b"QEVM" + vmdks.noise(65536 - 4))
+    command = ["qemu-io", "-f", "qcow2", "-c", "write -b -s state 0 65536", made.path]
+    subprocess.run(command, check=True, cwd=here, capture_output=True)
+    (here / "state").unlink()
+    return made
+
+
 def without(name: str, make: Callable[[Path], Made]) -> Callable[[Path], Made]:
     def both(here: Path) -> Made:
         made = make(here)
@@ -123,10 +144,14 @@ ROWS = (
     Row("qcow2", "an external data file", QEMU, data_file, "image-backing"),
     Row("qcow2", "encrypted", QEMU, patched("qcow2", 35, b"\1"), "image-encrypted"),
     Row("qcow2", "marked as corrupt", QEMU, patched("qcow2", 79, b"\2"), "image-invalid"),
+    Row("qcow2", "made less by qemu-img", QEMU, shrunk),
+    Row("qcow2", "with a saved state that no snapshot has any more", QEMU, with_a_state),
+    Row("qcow2", "a size that was made less", QEMU, patched("qcow2", 24, MIB_BIG), "image-invalid"),
     Row("qcow2", "cut in half", QEMU, cut("qcow2", 0.5), "image-truncated"),
     Row("qcow2", "an empty file", "the test", empty, "image-empty"),
     Row("vdi", "dynamic", "qemu-img", by_qemu("vdi")),
     Row("vdi", "static", "qemu-img", by_qemu("vdi", "static=on")),
+    Row("vdi", "a size that is less than its blocks", QEMU, patched("vdi", 0x170, MIB_LITTLE), "image-invalid"),
     Row("vdi", "cut in half", QEMU, cut("vdi", 0.5), "image-truncated"),
     Row("vdi", "a child: it only holds differences", QEMU, patched("vdi", 0x4C, b"\4"), "image-backing"),
     Row("vdi", "an empty file", "the test", empty, "image-empty"),

@@ -104,10 +104,32 @@ def changed_parent(here: Path) -> Made:
     return made
 
 
+def made_up(kind: str) -> Callable[[Path], Made]:
+    def make(here: Path) -> Made:
+        path, data = vmdks.made_up(here, kind, DATA)
+        return Made(path, (data,))
+
+    return make
+
+
+def less(name: str) -> Callable[[Path], Made]:
+    """A disk of 2 MiB by its header."""
+
+    def make(here: Path) -> Made:
+        made = by_qemu("monolithicSparse")(here)
+        images.patch(here / name, 12, (4096).to_bytes(8, "little"))
+        return Made(made.path)
+
+    return make
+
+
 ROWS = (
     Row("vmdk", "monolithicSparse", QEMU, by_qemu("monolithicSparse")),
     Row("vmdk", "streamOptimized", QEMU, by_qemu("streamOptimized")),
     Row("vmdk", "streamOptimized with a footer, as exported by vSphere", TEST, footered),
+    Row("vmdk", "monolithicSparse, its header made up to whole grains (VirtualBox)", TEST, made_up("monolithicSparse")),
+    Row("vmdk", "twoGbMaxExtentSparse, its header made up to whole grains", TEST, made_up("twoGbMaxExtentSparse")),
+    Row("vmdk", "a header with fewer sectors than its descriptor", QEMU, less("disk.vmdk"), "image-invalid"),
     Row("vmdk", "monolithicFlat", QEMU, by_qemu("monolithicFlat")),
     Row("vmdk", "twoGbMaxExtentSparse, two files", QEMU, large("twoGbMaxExtentSparse")),
     Row("vmdk", "twoGbMaxExtentFlat, two files", QEMU, large("twoGbMaxExtentFlat")),
