@@ -98,7 +98,22 @@ def huge_number(place: Place) -> Path:
     return path
 
 
+def sums(*files: tuple[str, bytes]) -> bytes:
+    """A ``.mf`` in the spelling that coreutils read too."""
+    return appliances.mf(dict(files), line="{word} ({name}) = {digits}\n")
+
+
+def verified(source: Path, scratch: Path) -> str:
+    """``tar`` and ``sha256sum --check`` by the first ``.mf``, and then the disk is taken."""
+    unpack(source, scratch)
+    promise = min((scratch / "in").glob("*.mf"))
+    words = ["sha256sum", "--check", "--status", promise.name]
+    return TAKES if subprocess.run(words, cwd=scratch / "in", check=False).returncode == 0 else REFUSES
+
+
 _OVF = file("a.ovf", OVF)
+_FORGED = file("disk.vmdk", b"y" * 512)
+_TRUE, _FALSE = sums(("a.ovf", OVF), ("disk.vmdk", CONTENT)), sums(("a.ovf", OVF), ("disk.vmdk", b"y" * 512))
 _LINK, _HARD, _FIFO, _DEVICE = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE
 
 _DISK_IS_A_DEVICE = archive(special("disk.raw", _DEVICE))
@@ -162,6 +177,39 @@ CASES = (
         LEAKS,
     ),
     Case("a compressed archive of one letter", "ami", compressed, "image-limits", expanded, FILLS),
+    Case(
+        "checksums without the disk's",
+        "ova",
+        archive(_OVF, _FORGED, file("a.mf", sums(("a.ovf", OVF)))),
+        "source-checksum",
+        verified,
+        TAKES,
+    ),
+    Case(
+        "no checksums in their file",
+        "ova",
+        archive(_OVF, _FORGED, file("a.mf", b"\n")),
+        "source-checksum",
+        verified,
+        REFUSES,
+        "sha256sum wants one line at least",
+    ),
+    Case(
+        "another file of checksums before the true one",
+        "ova",
+        archive(_OVF, _FORGED, file("A.mf", _FALSE), file("a.mf", _TRUE), name="a.ova"),
+        "image-invalid",
+        verified,
+        TAKES,
+    ),
+    Case(
+        "another descriptor",
+        "ova",
+        archive(_OVF, file("b.ovf", OVF), file("disk.vmdk")),
+        "image-invalid",
+        unpack,
+        TAKES,
+    ),
     Case("a member of an exbibyte", "ova", huge_number, "image-truncated", unpack, REFUSES, "Python counts it"),
     Case(
         "an archive without its end",
