@@ -90,7 +90,11 @@ def _disk(context: StepContext, opened: OpenSource, outer: ImageFile, number: in
     if detect(outer).format != "ova":  # what it calls a tar archive
         return outer, FileNode(number)
     members = tar_index.read_index(outer)
-    disks = [each for each in members.values() if PurePosixPath(each.name.lower()).suffix in _DISKS]
+    disks = [
+        each
+        for each in members.values()
+        if PurePosixPath(each.name.lower()).suffix in _DISKS and not each.file_name.startswith("._")  # macOS' notes
+    ]
     if len(disks) != 1:
         names = ", ".join(one_line(each.name)[:80] for each in disks[:5])
         found = f"{len(disks)} disks ({names})" if disks else f"no disk ({', '.join(_DISKS)})"

@@ -50,6 +50,7 @@ def test_a_plain_archive_is_read_in_place(tmp_path: Path) -> None:
         ({"../disk.raw": DATA}, "source-outside"),
         ({"/disk.raw": DATA}, "source-outside"),
         ({"disk.raw": b"words" * 100}, None),
+        ({"in/._disk.raw": b"of a Mac", "in/disk.raw": DATA}, None),
     ],
 )
 def test_archives(tmp_path: Path, members: dict[str, bytes], code: str | None) -> None:
