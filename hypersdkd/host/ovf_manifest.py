@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hypersdkd.host.appliance_names import spellings
+from hypersdkd.host.checksum import digits_of
 from hypersdkd.host.image_file import ImageFile
 from hypersdkd.model.problem import fail, one_line
 
@@ -20,8 +21,6 @@ MAX_BYTES: Final = 1 << 20
 _MAX_FILES: Final = 1000
 
 _LINE: Final = re.compile(rb"\s*(SHA-?(?:1|256|384|512))\s*\((.+)\)\s*=\s*([0-9a-fA-F]+)\s*", re.IGNORECASE)
-
-_PIECE: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +67,10 @@ def _digest(match: re.Match[bytes]) -> Digest | None:
 
 
 def digest_of(image: ImageFile, algorithm: str, on_progress: Callable[[int, int], None]) -> Digest:
-    """A file's checksum; ``on_progress`` gets bytes done and in all. Raises what reading raises."""
-    state = hashlib.new(algorithm)
-    for start in range(0, image.size, _PIECE):
-        state.update(image.read(start, min(_PIECE, image.size - start), "content"))
-        on_progress(min(start + _PIECE, image.size), image.size)
-    return Digest(algorithm, state.hexdigest())
+    """A file's checksum; ``on_progress`` gets bytes done and in all. Raises what
+    :func:`hypersdkd.host.checksum.digits_of` does."""
+
+    def tell(done: int) -> None:
+        on_progress(done, image.size)
+
+    return Digest(algorithm, digits_of(image.fd, image.name, algorithm, image.base, image.size, tell))

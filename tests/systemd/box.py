@@ -137,14 +137,14 @@ class Box:
                 break
         raise RuntimeError(f"the box did not boot:\n{(self._state / 'console').read_text(errors='replace')[-2000:]}")
 
-    def run(self, *argv: str, check: bool = True, user: str = "") -> str:
+    def run(self, *argv: str, check: bool = True, user: str = "", patience: float = PATIENCE) -> str:
         """Run a command in the box, as root or ``user``; its output. Raises when it fails, unless told not to."""
         result = subprocess.run(
             self.command(*argv, user=user),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=patience,
             check=False,
         )
         if check and result.returncode != 0:

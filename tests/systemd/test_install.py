@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.systemd.box import PATIENCE, Box, unavailable
+from tests.systemd.box import Box, unavailable
 
 ROOT = Path(__file__).parents[2]
 QUEUE = "/var/lib/hyper2kvm/manifest-workflow"
@@ -38,6 +38,9 @@ printf '[install]\\nno-build-isolation = false\\n' >/etc/pip.conf
 UNTIL_IDLE = """
 until curl -s localhost:8080/api/workflow/status | grep -q '"queue_depth": 0, "active_jobs": 0,'; do sleep 0.05; done
 """
+
+#: Seconds that a guest may take in which something is fixed: without KVM libguestfs's appliance is emulated.
+IDLE_SECONDS = 300
 
 pytestmark = pytest.mark.system
 
@@ -71,14 +74,14 @@ class Machine:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=PATIENCE * 2,
+            timeout=IDLE_SECONDS,
             check=False,
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}{self.log()}"
         ids = re.findall(r"^Job ID: (\S+)$", done.stdout, re.MULTILINE)
         self.jobs |= {job.rsplit("-", 2)[0]: job for job in ids}
         if line.startswith(("hyperctl", "mv")):
-            self.box.run("timeout", "30", "sh", "-c", UNTIL_IDLE)
+            self.box.run("timeout", str(IDLE_SECONDS), "sh", "-c", UNTIL_IDLE, patience=IDLE_SECONDS + 10)
         return done.stdout
 
     def log(self) -> str:
