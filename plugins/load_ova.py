@@ -6,8 +6,8 @@ out, is unpacked into the guest's own directory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Final
 
@@ -47,11 +47,15 @@ def load_ova(context: StepContext, source: DiskSource) -> Sequence[SourceDisk]:
         appliance = ovf.read(package.content(package.descriptor, ovf_xml.MAX_BYTES), package.descriptor.file_name)
         _tell(context, appliance)
         members = [package.member(disk.file) for disk in appliance.disks]
-        checksums = _member_checksums(context, source, package, members)
+        promise = package.checksums()
+        text = package.content(promise, ovf_manifest.MAX_BYTES) if promise else b""
+        checksums = _checksums(context, source, promise.file_name if promise else "", text)
         disks = []
-        for member, disk in zip(members, appliance.disks, strict=True):
-            name = package.name_beside(member)
-            disks.append(_member_disk(context, opened, member, disk, partial(checksums.verify, name)))
+        with _reading_on(context, checksums):
+            _verify_members(checksums, package, members)
+            for member, disk in zip(members, appliance.disks, strict=True):
+                name = package.name_beside(member)
+                disks.append(_member_disk(context, opened, member, disk, partial(checksums.verify, name)))
     _tell_of_files(context, source, archive, digest, checksums)
     _tell_of_disks(context, appliance, disks)
     return disks
@@ -76,11 +80,12 @@ def load_ovf(context: StepContext, source: DiskSource) -> Sequence[SourceDisk]:
         checksums.mention(image.name)
         for other in others:
             checksums.require(other.images[0].name)
-        for part in (image, *(other.images[0] for other in others)):
-            checksums.verify(part.name, part)
-        disks = [
-            _file_disk(context, other, disk, checksums) for other, disk in zip(others, appliance.disks, strict=True)
-        ]
+        with _reading_on(context, checksums):
+            for part in (image, *(other.images[0] for other in others)):
+                checksums.verify_later(part.name, part)
+            disks = [
+                _file_disk(context, other, disk, checksums) for other, disk in zip(others, appliance.disks, strict=True)
+            ]
     _tell_of_files(context, source, image, digest, checksums)
     _tell_of_disks(context, appliance, disks)
     return disks
@@ -110,21 +115,25 @@ def _checksums(context: StepContext, source: DiskSource, name: str, text: bytes)
     )
 
 
-def _member_checksums(
-    context: StepContext, source: DiskSource, package: Package, disks: Sequence[tar_index.Member]
-) -> ApplianceChecksums:
+def _verify_members(checksums: ApplianceChecksums, package: Package, disks: Sequence[tar_index.Member]) -> None:
     """The files of an archive against its ``.mf``. What was packed with its holes left out is verified when it is
     unpacked."""
-    promise = package.checksums()
-    text = package.content(promise, ovf_manifest.MAX_BYTES) if promise else b""
-    checksums = _checksums(context, source, promise.file_name if promise else "", text)
     checksums.mention(package.descriptor.file_name)
     for member in disks:
         checksums.require(package.name_beside(member))
     for name, member in package.beside().items():
         if not member.sparse:
-            checksums.verify(name, package.part(member))
-    return checksums
+            checksums.verify_later(name, package.part(member))
+
+
+@contextmanager
+def _reading_on(context: StepContext, checksums: ApplianceChecksums) -> Iterator[None]:
+    """What is large is hashed beside INSPECT, FIX and CONVERT, also where LOAD fails: it may be the reason."""
+    try:
+        yield
+    finally:
+        if checksums.unread:
+            context.meanwhile(checksums.hash_the_rest)
 
 
 # -- one disk -------------------------------------------------------------------------------------------
@@ -178,7 +187,7 @@ def _file_disk(context: StepContext, other: OpenSource, disk: ovf.Disk, checksum
     _compare_capacity(context, disk, facts, image.name)
     for part in other.images[1:]:
         checksums.require(part.name)
-        checksums.verify(part.name, part)
+        checksums.verify_later(part.name, part)
     return other.keep(graph, facts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import http.client
 import json
 import os
@@ -11,6 +12,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable
@@ -41,8 +43,8 @@ class Result:
     note: str = ""
 
 
-def manifest(source: Path, output_format: str = "qcow2") -> bytes:
-    load = {"source_type": "raw", "source_path": str(source)}
+def manifest(source: Path, output_format: str = "qcow2", source_type: str = "raw") -> bytes:
+    load = {"source_type": source_type, "source_path": str(source)}
     return json.dumps(
         {"version": "1.0", "pipeline": {"load": load, "convert": {"output_format": output_format}}}
     ).encode()
@@ -132,6 +134,59 @@ def convert(base: Path) -> list[Result]:
     ]
 
 
+#: What VMware's export says of a guest with one disk.
+_OVF = """<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1"
+ xmlns:r="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData">
+<References><File ovf:id="file1" ovf:href="disk.vmdk" ovf:size="{size}"/></References>
+<DiskSection><Info>Disks</Info><Disk ovf:diskId="disk1" ovf:fileRef="file1" ovf:capacity="{capacity}"
+ ovf:format="http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized"/></DiskSection>
+<VirtualSystem ovf:id="bench"><Info>A guest</Info><Name>bench</Name><VirtualHardwareSection><Info>Hardware</Info>
+<Item><r:Address>0</r:Address><r:InstanceID>1</r:InstanceID><r:ResourceType>6</r:ResourceType></Item>
+<Item><r:AddressOnParent>0</r:AddressOnParent><r:HostResource>ovf:/disk/disk1</r:HostResource>
+<r:InstanceID>2</r:InstanceID><r:Parent>1</r:Parent><r:ResourceType>17</r:ResourceType></Item>
+</VirtualHardwareSection></VirtualSystem></Envelope>
+"""
+
+
+def build_ova(base: Path, exports: Path) -> tuple[Path, Path]:
+    """An OVA of 1 GiB with its ``.mf``, and the disk in it by itself: a streamOptimized VMDK with data of which half
+    does not compress."""
+    raw, vmdk, descriptor, promise = exports / "disk.raw", exports / "disk.vmdk", base / "bench.ovf", base / "bench.mf"
+    write_tree(base / "tree", 2048)
+    build_raw(raw, base / "tree", 3072)
+    shutil.rmtree(base / "tree")
+    options = ["-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized"]
+    subprocess.run(["qemu-img", "convert", *options, raw, vmdk], check=True)
+    descriptor.write_text(_OVF.format(size=vmdk.stat().st_size, capacity=raw.stat().st_size))
+    raw.unlink()
+    with promise.open("w") as lines:
+        for path in (descriptor, vmdk):
+            with path.open("rb") as file:
+                lines.write(f"SHA256({path.name})= {hashlib.file_digest(file, 'sha256').hexdigest()}\n")
+    with tarfile.open(exports / "bench.ova", "w", format=tarfile.USTAR_FORMAT) as archive:
+        for path in (descriptor, promise, vmdk):
+            archive.add(path, path.name)
+    return exports / "bench.ova", vmdk
+
+
+def sources(base: Path) -> list[Result]:
+    """An OVA of 1 GiB, its ``.mf`` verified, against its extracted disk, each the whole guest; medians of 5."""
+    whole: dict[str, list[float]] = {"vmdk": [], "ova": []}
+    with own_daemon(base) as daemon:
+        ova, vmdk = build_ova(base, daemon.exports)
+        for number in range(6):
+            for kind, source in (("vmdk", vmdk), ("ova", ova)):
+                report = run_job(daemon, f"{kind}-{number}.json", manifest(source, source_type=kind))
+                if number:  # the page cache is warm
+                    whole[kind].append(report["vms"][0]["duration_seconds"])
+        size = ova.stat().st_size / (1 << 30)
+    disk_seconds, ova_seconds = (statistics.median(whole[kind]) for kind in ("vmdk", "ova"))
+    return [
+        Result("sources: the extracted disk", disk_seconds, "s"),
+        Result("sources: OVA against it", ova_seconds / disk_seconds, "x", 1.15, f"{size:.2f} GiB"),
+    ]
+
+
 def run_job(daemon: OwnDaemon, name: str, content: bytes) -> dict[str, object]:
     """Drop a manifest and wait for its report; the output is removed."""
     draft = daemon.base / name
@@ -195,6 +250,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Result]]] = {
     "pickup": pickup,
     "worker": worker,
     "convert": convert,
+    "sources": sources,
     "api": api,
 }
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from hypersdkd.engine.guest_files import LOCK, STAMP, WorkOrder
 from hypersdkd.engine.journal import JournalWriter
@@ -16,7 +19,7 @@ from hypersdkd.host.files import try_lock
 from hypersdkd.host.sessions import read_stamp
 from hypersdkd.model.event import EventType
 from hypersdkd.model.guest import DiskSource, Guest
-from tests import vmdks
+from tests import appliances, vmdks
 from tests.engine.guests import folded, types
 from tests.images import make
 
@@ -105,6 +108,25 @@ def test_a_guest_that_fails(tmp_path: Path) -> None:
     assert state.problem.code == "source-missing"
     assert "source-missing" in done.stderr
     assert not (tmp_path / "out" / "web01.qcow2").exists()
+
+
+@pytest.mark.parametrize("promised", [None, "0" * 40], ids=["right", "wrong"])
+def test_a_long_appliance_is_verified_before_its_disk_is_published(tmp_path: Path, promised: str | None) -> None:
+    disk = make(tmp_path / "disk1.qcow2", "preallocation=full", size=40 << 20).read_bytes()
+    text = appliances.ovf([{"file": "disk1.qcow2", "capacity": 40, "format": appliances.QCOW2}])
+    lines = f"SHA1(disk1.qcow2)= {promised or hashlib.sha1(disk).hexdigest()}\n".encode()
+    members = {"web01.ovf": text, "web01.mf": lines, "disk1.qcow2": disk}
+    directory = guest(tmp_path, appliances.ova(tmp_path / "web01.ova", members), "ova")
+    done = run_worker(directory)
+    state = folded(directory)
+    checks = [(check["name"], check["passed"]) for check in state.report()["checks"]]
+    assert ("source-checksum", promised is None) in checks
+    if promised is None:
+        assert (done.returncode, os.listdir(tmp_path / "out")) == (0, ["web01.qcow2"])
+        return
+    assert done.returncode == 1
+    assert state.problem is not None
+    assert (state.problem.code, os.listdir(tmp_path / "out")) == ("source-checksum", [])
 
 
 def test_a_guest_that_another_worker_holds(tmp_path: Path) -> None:

@@ -93,9 +93,10 @@ class Pipeline:
             self._context.warn(unconfined)
         for warning in self._order.guest.warnings:
             self._context.warn(Problem.from_dict(warning))
-        for stage in Stage:
-            self._stage = stage
-            self._run_stage(stage)
+        with self._context.side_work:
+            for stage in Stage:
+                self._stage = stage
+                self._run_stage(stage)
         if not self._order.guest.dry_run:
             self._publish()
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from hypersdkd.engine.guest_files import ARTIFACTS, WORK, WorkOrder, appliance_c
 from hypersdkd.engine.guest_session import GuestSession
 from hypersdkd.engine.journal import JournalWriter
 from hypersdkd.engine.names import NAME_MAX
+from hypersdkd.engine.side_work import SideWork
 from hypersdkd.host.files import write_replacing
 from hypersdkd.host.guest_system import RecordedSystem
 from hypersdkd.host.output_directory import OutputDirectory
@@ -41,6 +42,7 @@ class GuestContext:
         self._documents: list[OutputDisk] = []
         self._findings: dict[str, object] = {}
         self._session = GuestSession(self.work, appliance_cache(order, self.work), self, order.guest.inspect)
+        self.side_work = SideWork()
         self._fixer = ""
         self._stage = ""
         self._stage_started = 0.0
@@ -154,6 +156,10 @@ class GuestContext:
     def tool(self, name: str, version: str) -> None:
         """A program that took part."""
         self._emit(EventType.FINDING, key=f"tool.{name}", value=version, tool=name, version=version)
+
+    def meanwhile(self, work: Callable[[], Callable[[], None]]) -> None:
+        """Have it done beside the stages."""
+        self.side_work.begin(work)
 
     def log(self, line: str) -> None:
         """One line of the guest's log, which is the worker's standard error."""

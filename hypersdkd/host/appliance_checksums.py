@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Final
 
 from hypersdkd.host.image_file import ImageFile
+from hypersdkd.host.image_source import fingerprint
 from hypersdkd.host.ovf_manifest import Digest, digest_of
-from hypersdkd.model.problem import Problem, ProblemError, one_line
+from hypersdkd.model.problem import Problem, ProblemError, fail, one_line
+
+#: Bytes whose checksum takes longer than a thread for it is worth: some hundredths of a second.
+_LONG: Final = 32 << 20
 
 
 class ApplianceChecksums:
@@ -34,6 +42,7 @@ class ApplianceChecksums:
         self._warn = warn
         self._on_progress = on_progress
         self._known: set[str] = set()  # those that were looked at, or told of
+        self._later: list[tuple[str, Digest, ImageFile, tuple[int, ...]]] = []
 
     def require(self, file: str) -> None:
         """Of a file that a disk is in: raises ``source-checksum`` if the ``.mf`` does not cover it."""
@@ -52,7 +61,40 @@ class ApplianceChecksums:
         if digest is None or file in self._known:
             return
         self._known.add(file)
-        found = digest_of(image, digest.algorithm, self._on_progress)
+        self._judge(file, digest, digest_of(image, digest.algorithm, self._on_progress))
+
+    def verify_later(self, file: str, image: ImageFile) -> None:
+        """The same for :meth:`hash_the_rest`, if it takes long; such files must stay what they are meanwhile."""
+        if image.size < _LONG:
+            self.verify(file, image)
+        elif (digest := self._promised.get(file)) is not None and file not in self._known:
+            self._known.add(file)
+            self._later.append((file, digest, replace(image, fd=os.dup(image.fd)), fingerprint(image.fd)))
+
+    @property
+    def unread(self) -> bool:
+        """Whether there is anything left for :meth:`hash_the_rest`."""
+        return bool(self._later)
+
+    def hash_the_rest(self) -> Callable[[], None]:
+        """Read what was left for later; may run beside anything. What it returns judges, and raises what
+        :meth:`verify` does. Raises ``image-limits``, and ``source-changed`` for a file written to since it was left."""
+        found, later, self._later = [], self._later, []
+        with ExitStack() as stack:
+            for _file, _digest, image, _before in later:
+                stack.callback(os.close, image.fd)
+            for file, digest, image, before in later:
+                found.append((file, digest, digest_of(image, digest.algorithm, lambda _done, _all: None)))
+                if fingerprint(image.fd) != before:
+                    raise fail("source-changed", f"{image.name} was written to while it was read")
+
+        def conclude() -> None:
+            for file, digest, is_digest in found:
+                self._judge(file, digest, is_digest)
+
+        return conclude
+
+    def _judge(self, file: str, digest: Digest, found: Digest) -> None:
         self._check("source-checksum", found == digest, f"{one_line(file)[:200]} {found}")
         if found != digest:
             message = f"{one_line(file)[:200]} has the checksum {found}; the export's .mf says {digest}"

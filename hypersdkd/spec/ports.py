@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -80,6 +80,12 @@ class StepContext(Protocol):
 
     def tool(self, name: str, version: str) -> None:
         """A program that took part, for the report's ``tools``."""
+
+    def meanwhile(self, work: Callable[[], Callable[[], None]]) -> None:
+        """Have ``work`` done by a thread, beside the stages that follow: reading that takes long and that only the
+        publication depends on. It may use nothing that others do, this context included; what it returns is called
+        after the last stage, in order, and may. What either raises fails the guest, and rather than what a stage
+        raised meanwhile."""
 
     def log(self, line: str) -> None:
         """One line for the guest's log; control characters are escaped."""

@@ -65,3 +65,46 @@ def test_nothing_is_promised_without_a_file() -> None:
     told.checksums.require("a")
     told.checksums.mention("a")
     assert told.warnings == []
+
+
+def test_a_long_file_is_read_later(tmp_path: Path) -> None:
+    data = bytes(32 << 20)
+    (tmp_path / "a").write_bytes(data)
+    right = Digest("sha1", hashlib.sha1(data).hexdigest())
+    for promised, problem in ((right, ""), (WRONG, "a has the checksum sha256:")):
+        told = Told({"a": promised, "b": RIGHT})
+        with opened(tmp_path / "a") as image:
+            for _ in range(2):
+                told.checksums.verify_later("a", image)
+            told.checksums.verify_later("c", image)
+        assert (told.checks, told.checksums.unread, told.checksums.verified) == ([], True, 1)
+        conclude = told.checksums.hash_the_rest()
+        assert (told.checks, told.checksums.unread) == ([], False)
+        if problem:
+            with raises_problem("source-checksum", problem):
+                conclude()
+        else:
+            conclude()
+        assert told.checks == [not problem]
+
+
+def test_a_short_one_is_read_at_once(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"words")
+    told = Told({"a": RIGHT})
+    with opened(tmp_path / "a") as image:
+        told.checksums.verify_later("a", image)
+    assert (told.checks, told.checksums.unread) == ([True], False)
+
+
+def test_a_file_that_is_written_to_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(bytes(32 << 20))
+    told = Told({"a": Digest("sha256", hashlib.sha256(bytes(32 << 20)).hexdigest())})
+    with opened(path) as image:
+        told.checksums.verify_later("a", image)
+    with path.open("r+b") as file:
+        file.write(b"x")
+    with path.open("r+b") as file:
+        file.write(b"\0")
+    with raises_problem("source-changed"):
+        told.checksums.hash_the_rest()

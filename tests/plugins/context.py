@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,6 +53,9 @@ class MemoryContext:
 
     def progress(self, done: int, total: int) -> None:
         self.moves.append((done, total))
+
+    def meanwhile(self, work: Callable[[], Callable[[], None]]) -> None:
+        work()()
 
     def finding(self, key: str, value: object) -> None:
         self.told.append((key, value))
