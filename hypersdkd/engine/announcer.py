@@ -8,8 +8,8 @@ from typing import Final
 from hypersdkd.engine.broadcast import Broadcast
 from hypersdkd.engine.claims import Claim
 from hypersdkd.engine.index import ActiveJob, Day, Ended, Index
+from hypersdkd.engine.job_rows import active_summary, ended_summary, foreign_summary, pending_summary
 from hypersdkd.engine.names import file_name_for_display
-from hypersdkd.engine.queries import active_summary, ended_summary, foreign_summary, pending_summary
 from hypersdkd.engine.readiness import Entry, Verdict
 from hypersdkd.model.event import VOLATILE_EVENTS, Event
 from hypersdkd.model.job import JobSummary
@@ -49,7 +49,6 @@ class Announcer:
 
     def ended(self, day: Day, name: str, row: Ended | None) -> None:
         """A job is among the ended ones, or its file is gone: put back for a retry, or tidied away."""
-        self._told.pop(name, None)
         if row is None:
             gone = {"id": file_name_for_display(name), "status": "gone", "date": day[1]}
             self.broadcast.publish("job", gone)
@@ -82,6 +81,7 @@ class Announcer:
 
     def finished(self, claim: Claim, problem: Problem | None) -> None:
         """A job that we worked has its record."""
+        self._told.pop(claim.id, None)
         code = problem.code if problem is not None else ""
         self.broadcast.publish("ended", {"job": claim.id, "status": claim.outcome, "code": code})
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from hypersdkd.engine.grouping import Grouping
 from hypersdkd.engine.names import file_name_for_display
+from hypersdkd.engine.ordered import NamedRows, Ordered
 from hypersdkd.engine.readiness import Entry, Verdict
 from hypersdkd.model import moment
 from hypersdkd.model.job import SIDECAR_SUFFIXES, JobState, JobSummary
-from hypersdkd.model.replies import QueueEntry
 
 #: Directory of ended jobs: ("processed" or "failed", "YYYY-MM-DD").
 Day = tuple[str, str]
@@ -78,13 +78,14 @@ class Index:
         self._unsettled: set[str] = set()
         self._verdicts: Counter[Verdict] = Counter()
         self._heap: list[tuple[int, str]] = []
-        self._order: list[tuple[str, Entry]] | None = None
+        self._order = Ordered(self._pending_keys)
+        self._shown_drop: dict[str, str] = {}
         self._processing: dict[str, int] = {}
         self._ended: dict[Day, dict[str, Ended]] = {}
         self._cancelled: Counter[Day] = Counter()
         self._where: dict[str, Day] = {}
         self._shown: dict[str, str] = {}
-        self._sorted: dict[Day, list[str]] = {}
+        self._newest: dict[Day, Ordered[tuple[int, str]]] = {}
         self.active: dict[str, ActiveJob] = {}
         """Jobs that we work, by ID."""
         self.active_files: set[str] = set()
@@ -135,12 +136,16 @@ class Index:
         return [(name, self._drop[name]) for name in names if name in self._drop]
 
     def _set_drop(self, name: str, entry: Entry | None) -> None:
-        self._order = None
         self._unsettled.discard(name)
         before = self._drop.pop(name, None)
         if before is not None:
             self._verdicts[before.verdict] -= 1
+            if before.verdict is not Verdict.IGNORED:
+                self._order.remove(_pending_key(name, before))
+        _note_shown(self._shown_drop, name, there=entry is not None)
         if entry is not None:
+            if entry.verdict is not Verdict.IGNORED:
+                self._order.add(_pending_key(name, entry))
             self._drop[name] = entry
             self._verdicts[entry.verdict] += 1
             if entry.verdict is Verdict.WAITING and not entry.held:
@@ -178,12 +183,16 @@ class Index:
         """Files that are for us and cannot be claimed yet."""
         return self._verdicts[Verdict.WAITING]
 
-    def pending_in_order(self) -> Sequence[tuple[str, Entry]]:
+    def drop_name(self, shown: str) -> str | None:
+        """The name of an entry from how it is shown."""
+        return shown if shown in self._drop else self._shown_drop.get(shown)
+
+    def pending_in_order(self) -> NamedRows[Entry]:
         """Ready entries in the order of their claims, then the waiting ones."""
-        if self._order is None:
-            rows = [(name, entry) for name, entry in self._drop.items() if entry.verdict is not Verdict.IGNORED]
-            self._order = sorted(rows, key=lambda row: (row[1].verdict is Verdict.WAITING, row[1].arrived, row[0]))
-        return self._order
+        return NamedRows(self._order.keys(), self._drop)
+
+    def _pending_keys(self) -> Iterator[tuple[bool, int, str]]:
+        return (_pending_key(name, entry) for name, entry in self._drop.items() if entry.verdict is not Verdict.IGNORED)
 
     # -- processing -------------------------------------------------------------------------------
 
@@ -233,14 +242,13 @@ class Index:
         if row is not None:  # replaced in one step: the spool's thread may be asking where it is
             rows[name] = row
             self._where[name] = day
-            shown = file_name_for_display(name)
-            if shown != name:
-                self._shown[shown] = name
+            _note_shown(self._shown, name, there=True)
         elif before is not None:
             del rows[name]
             if self._where.get(name) == day:
                 del self._where[name]
-        self._sorted.pop(day, None)
+                _note_shown(self._shown, name, there=False)
+        self._reorder(day, name, before, row)
         self.version += 1
         if self.listener is not None and row != before:
             self.listener.ended(day, name, row)
@@ -258,6 +266,7 @@ class Index:
         for name in self.ended_names(day):
             self.set_ended(day, name, None)
         self._ended.pop(day, None)
+        self._newest.pop(day, None)
 
     def ended_names(self, day: Day) -> set[str]:
         """Names known in one directory of ended jobs."""
@@ -291,61 +300,35 @@ class Index:
         """How many jobs ended so, of all dates."""
         return sum(self.count_ended(state, date) for date in {date for _kind, date in self._ended})
 
-    def newest_first(self, day: Day) -> Iterable[tuple[str, Ended]]:
+    def newest_first(self, day: Day) -> NamedRows[Ended]:
         """The rows of one directory, the latest file first."""
-        rows = self._ended.get(day, {})
-        if day not in self._sorted:
-            self._sorted[day] = sorted(rows, key=lambda name: (-rows[name].mtime, name))
-        return ((name, rows[name]) for name in self._sorted[day])
+        rows = self._ended.get(day)
+        if rows is None:
+            return NamedRows((), {})
+        if day not in self._newest:
+            self._newest[day] = Ordered(lambda: ((-row.mtime, name) for name, row in rows.items()))
+        return NamedRows(self._newest[day].keys(), rows)
+
+    def _reorder(self, day: Day, name: str, before: Ended | None, row: Ended | None) -> None:
+        newest = self._newest.get(day)
+        if newest is None:
+            return
+        if before is not None:
+            newest.remove((-before.mtime, name))
+        if row is not None:
+            newest.add((-row.mtime, name))
 
 
-#: Words of queue inspection for each verdict; foreign files have no judgement.
-FOREIGN: Final = "foreign"
+def _pending_key(name: str, entry: Entry) -> tuple[bool, int, str]:
+    return entry.verdict is Verdict.WAITING, entry.arrived, name
 
 
-class QueueWindow:
-    """The port through which plugins see the queue: as it is when the window is made, for it is looked through in a
-    plugin's thread while the loop goes on changing the index. ``limit`` entries of each verdict are shown at most."""
-
-    def __init__(self, index: Index, limit: int = 1000) -> None:
-        self._limit = limit
-        self._drop = index.drop_entries()
-        self._foreign = index.foreign()
-        self._counts = _counts(index)
-        totals = {verdict.value: index.count(verdict) for verdict in Verdict} | {FOREIGN: len(self._foreign)}
-        self.left_out: Mapping[str, int] = {kind: max(0, total - limit) for kind, total in totals.items()}
-        """Entries beyond the limit, by verdict."""
-
-    def entries(self) -> list[tuple[QueueEntry, str]]:
-        """Each file with its verdict, in claim order."""
-        return list(self._rows())
-
-    def counts(self) -> Mapping[str, int]:
-        """Jobs per directory, cancelled ones (which lie in ``failed/``) apart; of the ended ones today's."""
-        return self._counts
-
-    def _rows(self) -> Iterator[tuple[QueueEntry, str]]:
-        judged: dict[Verdict, list[tuple[int, str]]] = {verdict: [] for verdict in Verdict}
-        for name, entry in self._drop.items():
-            judged[entry.verdict].append((0 if entry.verdict is Verdict.IGNORED else entry.arrived, name))
-        for verdict, places in judged.items():
-            for _arrived, name in heapq.nsmallest(self._limit, places):
-                yield _queue_entry(name, self._drop[name]), verdict.value
-        for name, mtime in heapq.nsmallest(self._limit, self._foreign):
-            reason = "in processing/ without a claim of ours"
-            yield QueueEntry(file_name_for_display(name), reason, 0, rfc3339(mtime)), FOREIGN
-
-
-def _counts(index: Index) -> Mapping[str, int]:
-    date = moment.today()
-    return {
-        "to_be_processed": index.queue_depth(),
-        "processing": index.processing_count(),
-        "processed": index.count_ended(JobState.COMPLETED, date),
-        "failed": index.count_ended(JobState.FAILED, date),
-        "cancelled": index.count_ended(JobState.CANCELLED, date),
-    }
-
-
-def _queue_entry(name: str, entry: Entry) -> QueueEntry:
-    return QueueEntry(file_name_for_display(name), entry.reason, entry.size, rfc3339(entry.arrived))
+def _note_shown(known: dict[str, str], name: str, *, there: bool) -> None:
+    """Remember a name by how it is shown, or forget it; only of names that are no text, which are few."""
+    shown = file_name_for_display(name)
+    if shown == name:
+        return
+    if there:
+        known[shown] = name
+    elif known.get(shown) == name:
+        del known[shown]

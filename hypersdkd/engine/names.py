@@ -59,5 +59,7 @@ def _cut(text: str, room: int) -> str:
 
 def file_name_for_display(name: str) -> str:
     """A file name as harmless text: what is no printable character becomes an escape."""
+    if name.isprintable():  # so are almost all, and surrogates are not
+        return name
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

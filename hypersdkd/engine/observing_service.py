@@ -8,14 +8,15 @@ from dataclasses import replace
 from typing import Final, NoReturn
 
 from hypersdkd.engine.announcer import Announcer
-from hypersdkd.engine.index import FOREIGN, Day, Ended
+from hypersdkd.engine.index import Day, Ended
 from hypersdkd.engine.job_detail import is_plain, job_detail
+from hypersdkd.engine.job_rows import foreign_summary
 from hypersdkd.engine.layout import ENDED
 from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.observed_queue import ObservedLayout
-from hypersdkd.engine.queries import foreign_summary
 from hypersdkd.engine.queue_parts import QueueParts
 from hypersdkd.engine.queue_service import QueueService
+from hypersdkd.engine.queue_window import FOREIGN
 from hypersdkd.model.job import JobSummary
 from hypersdkd.model.moment import today
 from hypersdkd.model.problem import ProblemError, fail

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import heapq
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
-from hypersdkd.engine.index import ActiveJob, Day, Ended, Index, rfc3339
+from hypersdkd.engine.index import Day, Ended, Index
+from hypersdkd.engine.job_rows import Listing, rows, search, seconds_between, summary_of
 from hypersdkd.engine.layout import QueueLayout
-from hypersdkd.engine.names import file_name_for_display
-from hypersdkd.engine.readiness import Entry, Verdict
 from hypersdkd.engine.records import read_head, read_record
 from hypersdkd.model.job import JobState, JobSummary
 from hypersdkd.model.moment import rfc3339 as rfc3339_of
@@ -31,18 +29,6 @@ _T = TypeVar("_T")
 _READERS: Final = 2
 
 
-class _Row(NamedTuple):
-    """A row that costs nothing until it is shown: its key, its name, and how to make the rest.
-
-    ``when`` is when it came to where it is, in nanoseconds since 1970.
-    """
-
-    key: str
-    shown: str
-    when: int
-    summary: Callable[[], JobSummary]
-
-
 class Queries:
     """Reads only; safe to call at any time."""
 
@@ -50,6 +36,7 @@ class Queries:
         self._layout = layout
         self._index = index
         self._readers = ThreadPoolExecutor(_READERS, "reader")
+        self._searching = asyncio.Semaphore(1)  # a search holds a copy of the index; one reader is left for the others
 
     async def read(self, call: Callable[[], _T]) -> _T:
         """Run what blocks for long, in threads that only those who ask wait for: the queue's work goes on."""
@@ -58,24 +45,18 @@ class Queries:
     async def page(self, query: JobQuery) -> JobPage:
         """One page: pending in claim order, then running, then ended ones, the newest first; or by ``query.sort``."""
         position, key = _place_of(query.cursor)
-        part = query.q.casefold()
-        if (
-            not part and not key and not query.sort
-        ):  # the common case: a first page, of which nothing beyond its end is looked at
-            rows = list(islice(self._rows(query), query.limit + 1))
+        if query.q or query.sort or key:
+            async with self._searching:
+                listing = Listing.of(self._index, query, copied=True)
+                found, start, total = await self.read(lambda: search(listing, query, position, key))
+        else:  # the common case: a first page, of which nothing beyond its end is looked at
+            found = list(islice(rows(Listing.of(self._index, query)), query.limit + 1))
             start, total = 0, self._total(query)
-        else:
-            rows = [row for row in self._rows(query) if part in row.shown.casefold()]
-            if query.sort:
-                rows = await self.read(partial(_sorted, rows, query.sort))
-            # after its row, or where that was in a list that has lost it since
-            start = next((number + 1 for number, row in enumerate(rows) if row.key == key), position)
-            total = len(rows)
-        end = start + query.limit
-        chosen = rows[start:end]
-        known = [row.summary() for row in chosen]
+        chosen = found[: query.limit]
+        known = [summary_of(row) for row in chosen]
         jobs = await self.read(lambda: tuple(map(self._complete, known)))
-        return JobPage(jobs, total, _cursor(end, chosen[-1].key) if chosen and end < len(rows) else "")
+        more = bool(chosen) and len(found) > len(chosen)
+        return JobPage(jobs, total, _cursor(start + len(chosen), chosen[-1].key) if more else "")
 
     def _total(self, query: JobQuery) -> int:
         """How many rows match a query without ``q``, without making any."""
@@ -112,93 +93,12 @@ class Queries:
         records = (read(self._layout.base / day[0] / day[1] / f"{name}{suffix}") for suffix in suffixes)
         return next((record for record in records if record), {})
 
-    # -- rows -------------------------------------------------------------------------------------
-
-    def _rows(self, query: JobQuery) -> Iterator[_Row]:
-        states = query.states or frozenset(JobState)
-        if JobState.PENDING in states and not query.date:
-            for name, entry in self._index.pending_in_order():
-                yield _Row(
-                    f"1/{name}", file_name_for_display(name), entry.arrived, partial(pending_summary, name, entry)
-                )
-        if JobState.PROCESSING in states and not query.date:
-            for job_id, job in list(self._index.active.items()):
-                yield _Row(f"2/{job_id}", job_id, _nanoseconds(job.claimed_at), partial(active_summary, job))
-            for name, mtime in sorted(self._index.foreign()):
-                yield _Row(f"2~{name}", file_name_for_display(name), mtime, partial(foreign_summary, name, mtime))
-        kinds = {"processed"} if JobState.COMPLETED in states else set()
-        if states & {JobState.FAILED, JobState.CANCELLED}:
-            kinds.add("failed")
-        days = [day for day in self._index.days() if day[0] in kinds and query.date in {"", day[1]}]
-        for date in sorted({day[1] for day in days}, reverse=True):
-            yield from self._ended_on([day for day in days if day[1] == date], states)
-
-    def _ended_on(self, days: list[Day], states: frozenset[JobState]) -> Iterator[_Row]:
-        """Completed, failed and cancelled jobs of one date, the newest first."""
-        for _age, name, day, row in heapq.merge(*map(self._by_age, days)):
-            if _state(day, row) in states:
-                yield _Row(f"3{day[1]}{day[0]}/{name}", name, row.mtime, partial(ended_summary, day, name, row))
-
-    def _by_age(self, day: Day) -> Iterator[tuple[int, str, Day, Ended]]:
-        """The records of one directory, the newest first, each with the directory that it is in."""
-        for name, row in self._index.newest_first(day):
-            yield -row.mtime, name, day, row
-
     def _complete(self, row: JobSummary) -> JobSummary:
         """Fill in what only the sidecar of an ended job knows."""
         if not row.date:
             return row
         day = ("processed" if row.status is JobState.COMPLETED else "failed", row.date)
         return with_record(row, self.head(day, self._index.ended_name(row.id)))
-
-
-def _sorted(rows: list[_Row], sort: str) -> list[_Row]:
-    """By ``name`` or ``time``, the other way round with a dash before it; among equals in the order that they have."""
-    if sort.endswith("name"):
-        return sorted(rows, key=lambda row: row.shown.casefold(), reverse=sort.startswith("-"))
-    return sorted(rows, key=lambda row: row.when, reverse=sort.startswith("-"))
-
-
-def _nanoseconds(time: str) -> int:
-    return int(datetime.fromisoformat(time).timestamp() * 1e9)
-
-
-def pending_summary(name: str, entry: Entry) -> JobSummary:
-    """An entry of the drop directory."""
-    stage = "WAITING" if entry.verdict is Verdict.WAITING else "PENDING"
-    return JobSummary(file_name_for_display(name), JobState.PENDING, stage, error=entry.reason)
-
-
-def active_summary(job: ActiveJob) -> JobSummary:
-    """A job that is being worked, as it is now."""
-    summary = job.summary()
-    return replace(summary, elapsed_seconds=_since(summary.started_at))
-
-
-def ended_summary(day: Day, name: str, row: Ended) -> JobSummary:
-    """An ended job's row without what its sidecar says."""
-    return JobSummary(
-        id=file_name_for_display(name), status=_state(day, row), date=day[1], finished_at=rfc3339(row.mtime)
-    )
-
-
-def foreign_summary(name: str, mtime: int) -> JobSummary:
-    """A file in ``processing/`` that another daemon works; ``mtime`` in nanoseconds."""
-    started = rfc3339(mtime)
-    return JobSummary(
-        id=file_name_for_display(name),
-        status=JobState.PROCESSING,
-        stage="PROCESSING",
-        started_at=started,
-        elapsed_seconds=_since(started),
-        foreign=True,
-    )
-
-
-def _state(day: Day, row: Ended) -> JobState:
-    if day[0] == "processed":
-        return JobState.COMPLETED
-    return JobState.CANCELLED if row.cancelled else JobState.FAILED
 
 
 def with_record(row: JobSummary, record: Mapping[str, object]) -> JobSummary:
@@ -213,7 +113,7 @@ def with_record(row: JobSummary, record: Mapping[str, object]) -> JobSummary:
         progress=100 if row.status is JobState.COMPLETED else 0,
         started_at=started or row.finished_at,
         finished_at=finished,
-        elapsed_seconds=_between(started, finished),
+        elapsed_seconds=seconds_between(started, finished),
         foreign="id" not in record,
         error=str(record.get("error", "")),
     )
@@ -248,17 +148,6 @@ def _local_time(value: object) -> str | None:
         return rfc3339_of(stamp.astimezone(UTC)) if stamp is not None and "T" in str(value) else None
     except (ValueError, OverflowError):
         return None
-
-
-def _since(started: str | None) -> int:
-    return _between(started, datetime.now(UTC).isoformat())
-
-
-def _between(start: str | None, end: str | None) -> int:
-    try:
-        return max(0, int((datetime.fromisoformat(end or "") - datetime.fromisoformat(start or "")).total_seconds()))
-    except (ValueError, TypeError):
-        return 0
 
 
 def _cursor(position: int, key: str) -> str:

@@ -15,12 +15,14 @@ from hypersdkd.engine.artifacts import artifacts_of, content_of
 from hypersdkd.engine.broadcast import Listener
 from hypersdkd.engine.claims import ClaimState
 from hypersdkd.engine.history import events_page, last_lines
-from hypersdkd.engine.index import Day, Ended, QueueWindow
+from hypersdkd.engine.index import Day, Ended
 from hypersdkd.engine.job_detail import is_plain, job_detail
+from hypersdkd.engine.job_rows import ended_summary, foreign_summary, pending_summary
 from hypersdkd.engine.manifest_desk import ManifestDesk
 from hypersdkd.engine.names import file_name_for_display
-from hypersdkd.engine.queries import ended_summary, foreign_summary, pending_summary, with_record
+from hypersdkd.engine.queries import with_record
 from hypersdkd.engine.queue_parts import QueueParts
+from hypersdkd.engine.queue_window import QueueWindow
 from hypersdkd.model.job import JobState, JobSummary
 from hypersdkd.model.moment import today
 from hypersdkd.model.problem import ProblemError, fail
@@ -189,9 +191,8 @@ class QueueService:
 
     def _pending_name(self, job_id: str) -> str | None:
         """The name in the drop directory that a job ID means."""
-        index = self._parts.index
-        names = [job_id] if index.drop_entry(job_id) else [n for n, _e in index.pending_in_order() if _shown(n, job_id)]
-        return names[0] if names and not self._parts.intake.ignores(names[0]) else None
+        name = self._parts.index.drop_name(job_id)
+        return name if name is not None and not self._parts.intake.ignores(name) else None
 
     def _find_ended(self, job_id: str) -> tuple[Day, str, Ended] | None:
         claim = self._parts.claims.read(job_id) if is_plain(job_id) else None
@@ -243,10 +244,6 @@ class QueueService:
     async def _guests_of(self, job_id: str) -> Sequence[Path]:
         await self.job(job_id)
         return await self._parts.queries.read(lambda: self._parts.claims.guest_directories(job_id))
-
-
-def _shown(name: str, job_id: str) -> bool:
-    return file_name_for_display(name) == job_id
 
 
 def _free_bytes(parts: QueueParts) -> int:

@@ -10,7 +10,7 @@ from typing import Final
 
 from hypersdkd.engine.job_detail import job_detail
 from hypersdkd.engine.job_log import job_log
-from hypersdkd.engine.queries import active_summary
+from hypersdkd.engine.job_rows import active_summary
 from hypersdkd.engine.queue_parts import QueueParts
 from hypersdkd.engine.queue_service import QueueService
 from hypersdkd.engine.scheduler import Scheduler

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hypersdkd.engine.index import Ended, Index, QueueWindow, rfc3339
+from hypersdkd.engine.index import Ended, Index, rfc3339
 from hypersdkd.engine.readiness import Entry, Verdict
 from hypersdkd.model.job import JobState, JobSummary
-from hypersdkd.model.moment import today
 
 entries = st.builds(Entry, verdict=st.sampled_from(Verdict), arrived=st.integers(1, 5))
 DAYS = [("processed", "2026-01-01"), ("failed", "2026-01-01"), ("failed", "2026-01-02")]
@@ -40,7 +39,9 @@ def test_the_next_is_the_first_ready_one(moves: list[tuple[str, Entry | None]]) 
         assert index.waiting_count() == len(waiting)
         assert set(index.unsettled_names()) == set(waiting)
         assert index.queue_depth() == len(ready) + len(waiting)
-        assert [key for key, _ in index.pending_in_order()][: len(ready)] == [key for _, key in sorted(ready)]
+        assert [key for key, _ in index.pending_in_order()] == [key for _, key in sorted(ready)] + [
+            key for _, key in sorted((truth[key].arrived, key) for key in waiting)
+        ]
         assert index.drop_names() == set(truth)
 
 
@@ -96,62 +97,20 @@ def test_files_in_processing_are_ours_or_foreign() -> None:
     assert (index.processing_count(), index.processing_names()) == (1, {"ours"})
 
 
-def test_the_window_of_plugins_shows_everything_once_in_order() -> None:
-    index = Index()
-    index.set_drop("late", Entry(Verdict.READY, arrived=2))
-    index.set_drop("early", Entry(Verdict.READY, arrived=1))
-    index.set_drop("waits\n", Entry(Verdict.WAITING, "settling", 7, arrived=0))
-    index.set_drop(".hidden", Entry(Verdict.IGNORED, "hidden"))
-    index.set_processing("theirs", 2)
-    index.set_ended(("failed", today()), "a", Ended(1, cancelled=True))
-    index.set_ended(("processed", today()), "b", Ended(1))
-    window = QueueWindow(index)
-    assert [(entry.name, verdict) for entry, verdict in window.entries()] == [
-        ("early", "ready"),
-        ("late", "ready"),
-        ("waits\\n", "waiting"),
-        (".hidden", "ignored"),
-        ("theirs", "foreign"),
-    ]
-    index.set_ended(("failed", today()), "c", Ended(1))
-    assert QueueWindow(index).counts() == {
-        "to_be_processed": 3,
-        "processing": 1,
-        "processed": 1,
-        "failed": 1,
-        "cancelled": 1,
-    }
-    assert window.counts()["failed"] == 0, "as it was when the window was made"
-    assert set(window.left_out.values()) == {0}
-
-
-def test_the_window_shows_so_many_of_each_verdict_and_counts_the_rest() -> None:
-    index = Index()
-    for number in range(5):
-        index.set_drop(f"{number}", Entry(Verdict.READY, arrived=-number))
-        index.set_drop(f".{number}", Entry(Verdict.IGNORED))
-    index.set_processing("b", 2)
-    index.set_processing("a", 3)
-    window = QueueWindow(index, 2)
-    assert [entry.name for entry, _verdict in window.entries()] == ["4", "3", ".0", ".1", "a", "b"]
-    assert window.left_out == {"ready": 3, "waiting": 0, "ignored": 3, "foreign": 0}
-
-
-def test_the_window_is_looked_through_while_the_queue_changes() -> None:
-    index = Index()
-    for number in range(3):
-        index.set_drop(f"{number}", Entry(Verdict.READY, arrived=number))
-    rows = QueueWindow(index)._rows()
-    next(rows)
-    for number in range(100, 200):
-        index.set_drop(f"{number}", Entry(Verdict.READY, arrived=number))
-        index.set_processing(f"{number}", number)
-    index.set_drop("1", None)
-    assert len(list(rows)) == 2
-
-
 def test_times_are_utc_to_the_millisecond() -> None:
     assert rfc3339(1_700_000_000_123_456_789) == "2023-11-14T22:13:20.123Z"
     assert rfc3339(0) == "1970-01-01T00:00:00.000Z"
     assert rfc3339(10**21) == "9999-12-31T00:00:00.000Z"  # a file may have any time that its file system holds
     assert rfc3339(-(10**21)) == "0001-01-01T00:00:00.000Z"
+
+
+def test_names_that_are_no_text_are_found_by_how_they_are_shown_and_forgotten() -> None:
+    index, name, shown = Index(), "a\udcff\n.json", "a\\xff\\n.json"
+    index.set_drop(name, Entry(Verdict.READY))
+    index.set_ended(DAYS[0], name, Ended(1))
+    assert (index.drop_name(shown), index.ended_name(shown)) == (name, name)
+    assert index.drop_name("none") is None
+    index.set_drop(name, None)
+    index.set_ended(DAYS[0], name, None)
+    assert (index.drop_name(shown), index.ended_name(shown)) == (None, shown)
+    assert not index._shown

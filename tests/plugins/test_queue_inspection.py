@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypersdkd_plugins.queue_inspection import hypersdkd_inspect_queue
 
-from hypersdkd.engine.index import Index, QueueWindow
+from hypersdkd.engine.index import Index
+from hypersdkd.engine.queue_window import QueueWindow
 from hypersdkd.engine.readiness import Entry, Verdict
 
 
