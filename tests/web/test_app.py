@@ -35,7 +35,7 @@ async def test_wrong_methods(url, workflow, endpoint):
     assert workflow.calls == []
 
 
-@pytest.mark.parametrize("path", ["/", "/api", "/api/workflow/status/", "/api/workflow/jobs/", "/healthz/", "/%2e%2e"])
+@pytest.mark.parametrize("path", ["/api", "/api/workflow/status/", "/api/workflow/jobs/", "/healthz/", "/%2e%2e"])
 async def test_unknown_paths(url, path):
     reply = await ask(url, "GET", path)
     assert (reply.status, reply.json["code"], reply.json["detail"]) == (404, "not-found", "404 page not found")
