@@ -9,6 +9,7 @@ Constants and structures: linux/landlock.h; numbers of system calls: asm-generic
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import shutil
 import stat
@@ -71,8 +72,24 @@ class Confinement:
 
 
 def version() -> int:
-    """Which Landlock the kernel has; 0 for none, or one that is switched off."""
-    return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(_ASK_VERSION))))
+    """Which Landlock we may use; 0 for none, of which :func:`absence` says why."""
+    return max(0, _ask_version()[0])
+
+
+def absence() -> str:
+    """Why there is no Landlock, where :func:`version` is 0; the kernel's documentation has the first two answers."""
+    code = _ask_version()[1]
+    if code == errno.ENOSYS:
+        return "this kernel has no Landlock, or a container hides it"
+    if code == errno.EOPNOTSUPP:
+        return "this kernel was started without Landlock (lsm=)"
+    return f"Landlock is refused here, as by a container's seccomp filter: {os.strerror(code)}"
+
+
+def _ask_version() -> tuple[int, int]:
+    """The version, or -1, and the error's number."""
+    answer = int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(_ASK_VERSION)))
+    return answer, ctypes.get_errno() if answer < 0 else 0
 
 
 def confine_self(confinement: Confinement) -> None:
@@ -95,7 +112,7 @@ def confine_self(confinement: Confinement) -> None:
 def obstacle(program: str) -> Problem | None:
     """Why ``program`` would run unconfined, as a warning; ``None`` if it would not."""
     if not version():
-        reason = "this kernel has no Landlock"
+        reason = absence()
     elif not _is_of_the_system(program):
         reason = f"{shutil.which(program)} is not below /usr, so what it needs is not known"
     else:

@@ -28,5 +28,5 @@ def shortcoming() -> str:
         can.append("send signals to the daemon")
     if not sockets.can_refuse():
         can.append("connect to other hosts")
-    has = f"this kernel's Landlock has version {version}" if version else "this kernel has no Landlock"
+    has = f"this kernel's Landlock has version {version}" if version else landlock.absence()
     return f"{' and '.join(can)}: {has}" if can else ""

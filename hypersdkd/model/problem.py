@@ -229,11 +229,13 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     ),
     "tool-unconfined": CodeMeaning(
         "A program could open more than the files that it was given (a warning).",
-        "Run a kernel with Landlock (5.13 or later, `lsm=` with landlock) and the distribution's qemu-img.",
+        "Run a kernel with Landlock (5.13 or later, `lsm=` with landlock), let a container's seccomp profile have it,"
+        " and use the distribution's qemu-img.",
     ),
     "worker-unconfined": CodeMeaning(
         "The kernel cannot confine workers, or not in all that it should (a warning).",
-        "Run a kernel with Landlock (6.12 or later for all of it, `lsm=` with landlock) if images come from strangers.",
+        "Run a kernel with Landlock (6.12 or later for all of it, `lsm=` with landlock), and let a container's seccomp"
+        " profile have it, if images come from strangers.",
     ),
     "worker-crashed": CodeMeaning(
         "The worker process died more often than max_attempts allows.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -108,10 +109,22 @@ def test_obstacles_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     found = obstacle("qemu-img")
     assert found is not None
     assert (found.code, "is not below /usr" in found.message) == ("tool-unconfined", True)
-    monkeypatch.setattr(landlock, "version", lambda: 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (errno.ENOSYS, "no Landlock"),
+        (errno.EOPNOTSUPP, "started without Landlock"),
+        (errno.EPERM, "container's seccomp filter: Operation not permitted"),
+    ],
+)
+def test_why_there_is_no_landlock_is_told(monkeypatch: pytest.MonkeyPatch, code: int, words: str) -> None:
+    monkeypatch.setattr(landlock, "_ask_version", lambda: (-1, code))
+    assert version() == 0
     found = obstacle("qemu-img")
     assert found is not None
-    assert "no Landlock" in found.message
+    assert words in found.message
 
 
 def test_without_landlock_programs_run_all_the_same(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
