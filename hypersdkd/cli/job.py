@@ -31,6 +31,7 @@ def show(arguments: Namespace, terminal: Terminal) -> int:
         ("Elapsed", elapsed(reply)),
         ("Attempts", whole(reply, "attempts")),
         ("File", text(reply, "path")),
+        ("With it", ", ".join(map(str, found)) if isinstance(found := reply.get("companions"), list) else ""),
     ]
     terminal.table(("Property", "Value"), [field for field in fields if field[1] != ""])
     if rows(reply, "vms"):

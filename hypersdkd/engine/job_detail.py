@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from hypersdkd.engine.claims import Claim, ClaimState
 from hypersdkd.engine.names import file_name_for_display
@@ -11,10 +11,17 @@ from hypersdkd.model.job import JobSummary
 from hypersdkd.model.replies import JobDetail
 
 
-def job_detail(summary: JobSummary, path: str, claim: Claim | None, record: Mapping[str, object] | None) -> JobDetail:
-    """``path`` is where the job's file is now; ``record`` what lies beside it, if it has ended.
+def job_detail(
+    summary: JobSummary,
+    path: str,
+    claim: Claim | None,
+    record: Mapping[str, object] | None,
+    waiting: Iterable[str] = (),
+) -> JobDetail:
+    """``path`` is where the job's file is now; ``record`` what lies beside it, if it has ended; ``waiting`` are the
+    files of the drop directory that would go with it.
 
-    Attempts are the record's; of a job that has none yet, how often it was claimed.
+    Attempts and companions are the record's; of a job that has none yet, how often and with what it was claimed.
     """
     attempts = record.get("attempts") if record else None
     claimed = claim is not None and claim.state is not ClaimState.PENDING
@@ -25,7 +32,15 @@ def job_detail(summary: JobSummary, path: str, claim: Claim | None, record: Mapp
         attempts=attempts if isinstance(attempts, int) else claim.runs if claim is not None and claimed else 0,
         claimed_at=claim.claimed_at if claim is not None and claimed else None,
         problem=problem_of(record) if record else None,
+        companions=_companions(claim if claimed else None, record, waiting),
     )
+
+
+def _companions(claim: Claim | None, record: Mapping[str, object] | None, waiting: Iterable[str]) -> tuple[str, ...]:
+    told = record.get("companions") if record else None
+    if isinstance(told, list):
+        return tuple(map(str, told))
+    return tuple(map(file_name_for_display, claim.companions if claim is not None else waiting))
 
 
 def is_plain(job_id: str) -> bool:

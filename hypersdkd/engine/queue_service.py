@@ -214,7 +214,8 @@ class QueueService:
         if name is None or entry is None:
             return None
         path = self._parts.layout.drop / file_name_for_display(name)
-        return job_detail(pending_summary(name, entry), str(path), self._parts.claims.read(job_id), None)
+        claim, companions = self._parts.claims.read(job_id), self._parts.index.companions(name)
+        return job_detail(pending_summary(name, entry), str(path), claim, None, companions)
 
     def _ended(self, job_id: str, day: Day, file: str, row: Ended) -> JobDetail:
         record = self._parts.queries.head(day, file)

@@ -129,7 +129,10 @@ class ArtifactContent:
 
 @dataclass(frozen=True, slots=True)
 class JobDetail:
-    """One job whole: its row, where its file is now, its attempts, and its error if it ended in one."""
+    """One job whole: its row, where its file is now, its attempts, and its error if it ended in one.
+
+    ``companions`` are the names of the files that go where its file goes.
+    """
 
     summary: JobSummary
     path: str
@@ -137,7 +140,7 @@ class JobDetail:
     attempts: int
     claimed_at: str | None
     problem: Problem | None
-    remedy: str = ""
+    companions: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """The JSON shape: the row's fields and these."""
@@ -148,6 +151,7 @@ class JobDetail:
             "attempts": self.attempts,
             "claimed_at": self.claimed_at,
             "problem": self.problem.as_dict() if self.problem else None,
+            "companions": list(self.companions),
         }
 
 

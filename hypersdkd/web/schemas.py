@@ -184,6 +184,7 @@ _SCHEMAS: Final[Mapping[str, Schema]] = {
             "attempts": _whole(),
             "claimed_at": _maybe(_TIME),
             "problem": {"anyOf": [_ref("Problem"), {"type": "null"}]},
+            "companions": _list(_text()),
         }
     ),
     "Events": _object({"events": _list(_ref("Event")), "cursor": _text("Empty on the last page")}),

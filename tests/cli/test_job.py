@@ -26,11 +26,12 @@ def test_show_tells_why_a_job_failed(run: Run, workflow: RealRules, monkeypatch:
     async def job(job_id: str) -> JobDetail:
         problem = Problem("no-space", "2 GiB are missing", detail="the log's end")
         row = dataclasses.replace(workflow._row(job_id), status=JobState.FAILED)
-        return JobDetail(row, "/q/failed/x", job_id, 1, None, problem)
+        return JobDetail(row, "/q/failed/x", job_id, 1, None, problem, ("a.vmdk", "b.vmdk"))
 
     monkeypatch.setattr(workflow, "job", job)
     result = run("job", "show", "bad.json", "-v")
     assert result.status == 0
+    assert "a.vmdk, b.vmdk" in result.out
     assert "2 GiB are missing\n  remedy: Free the space" in result.err
     assert "the log's end" in result.err
 

@@ -90,6 +90,7 @@ export class JobView {
       ["Elapsed", duration(job.elapsed_seconds)],
       ["Attempts", String(job.attempts)],
       ["File", visible(job.path)],
+      ["With it", job.companions.map(visible).join(", ")],
     ]));
     keyed(parts.guests, job.vms, { key: (guest) => guest.vm, make: guestRow, update: updateGuest });
   }
