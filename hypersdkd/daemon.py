@@ -7,6 +7,7 @@ import asyncio
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from aiohttp import web
 
 import hypersdkd
 from hypersdkd.engine import logs
@@ -27,12 +29,13 @@ from hypersdkd.engine.reload import Reload
 from hypersdkd.engine.subscriptions import Subscriptions
 from hypersdkd.engine.working import Working, find_executor
 from hypersdkd.host.identity import acting_as, name_of, service_user
+from hypersdkd.host.reload_answer import Answer, answer, ask
 from hypersdkd.host.secret_file import is_credential, write_secret
-from hypersdkd.host.systemd import Notifier, watchdog_interval
+from hypersdkd.host.systemd import Notifier, take_sockets, watchdog_interval
 from hypersdkd.model.problem import Problem, ProblemError
 from hypersdkd.model.role import Role
 from hypersdkd.web.admission import AccessFiles, Admission
-from hypersdkd.web.app import make_app, serve
+from hypersdkd.web.app import Server, make_app, serve
 from hypersdkd.web.tokens import make_token
 
 #: ``EX_CONFIG`` of sysexits.h.
@@ -51,9 +54,16 @@ _OPEN_FILES: Final = 65_536
 class Daemon:
     """One queue's daemon. :meth:`run` returns when it has drained."""
 
-    def __init__(self, config: LoadedConfig, read: Callable[[], LoadedConfig] | None = None) -> None:
-        """``read`` finds and judges the configuration again, for a reload; by default in the same file."""
+    def __init__(
+        self,
+        config: LoadedConfig,
+        read: Callable[[], LoadedConfig] | None = None,
+        inherited: Sequence[socket.socket] = (),
+    ) -> None:
+        """``read`` finds and judges the configuration again, for a reload; by default in the same file. The API is
+        served on ``inherited`` sockets, where there are any, in place of those of the configuration."""
         self._config = config
+        self._inherited = inherited
         self._read = read or (lambda: load_config(config.path))
         self._log = structlog.get_logger()
         self._stop = asyncio.Event()
@@ -80,10 +90,9 @@ class Daemon:
             stack.push_async_callback(subscriptions.close)
             subscriptions.follow(parts.calls.plugins.subscribers)
             await work.start()
-            api = self._config.settings.api
             plugins = EndpointCalls(parts, work.service.view)
             app = make_app(work.service, plugins, admission=self._admission)
-            server = await serve(app, listen=api.listen, socket_path=api.socket)
+            server = await self._serve_api(app)
             stack.push_async_callback(server.stop)
             stack.callback(parts.announcer.broadcast.close)  # first: a listener's request would not end by itself
             self.addresses = server.addresses
@@ -93,6 +102,20 @@ class Daemon:
             self._ready = True
             on_ready()
             await self._serve(work, subscriptions)
+
+    async def _serve_api(self, app: web.Application) -> Server:
+        api = self._config.settings.api
+        if not self._inherited:
+            return await serve(app, listen=api.listen, socket_path=api.socket)
+        server = await serve(app, inherited=self._inherited)
+        asked = [
+            *(f"//{text}" for text in api.listen if "listen" in api.model_fields_set),
+            *([f"unix:{api.socket}"] if api.socket else []),
+        ]
+        for text in asked:
+            if not any(address.endswith(text.replace("localhost", "127.0.0.1")) for address in server.addresses):
+                self._log.warning("not listened on: systemd made the sockets, see hypersdkd.socket", address=text)
+        return server
 
     def stop(self) -> None:
         """Drain and end; called again, end running guests at once."""
@@ -148,6 +171,9 @@ class Daemon:
                 asking.cancel()
             self._notifier.ready(_status(work))
             self._ready = True
+            config = work.parts.config
+            wrong = describe(config.problems).splitlines() if config.problems else ()
+            answer(os.environ, Answer(wrong, config.summary()))
 
     def _judged(self) -> LoadedConfig:
         """The configuration as a start would take it now, tokens and certificate too. Raises ``ProblemError``."""
@@ -202,6 +228,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="hypersdkd", description="Converts virtual machines for KVM, as a service.")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration file")
     parser.add_argument("--check-config", action="store_true", help="check the configuration and exit")
+    parser.add_argument("--reload", action="store_true", help="as ExecReload=: have the daemon reload, and wait for it")
     parser.add_argument(
         "--make-token",
         nargs=3,
@@ -212,6 +239,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.make_token:
         return _make_token(parser, *options.make_token)
+    if options.reload:
+        return _ask_to_reload(parser)
     try:
         config = load_config(options.config)
         if options.check_config:
@@ -225,7 +254,8 @@ def main(arguments: list[str] | None = None) -> int:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _OPEN_FILES), hard))
     try:
-        asyncio.run(_run(Daemon(config, lambda: load_config(options.config))))
+        inherited = take_sockets("api")
+        asyncio.run(_run(Daemon(config, lambda: load_config(options.config), inherited)))
     except ProblemError as error:
         for problem in _all_of(error):
             structlog.get_logger().error(problem.message, code=problem.code, path=problem.path, remedy=problem.remedy)
@@ -277,6 +307,20 @@ def _check(config: LoadedConfig) -> None:
     if warnings:
         sys.stderr.write(f"{describe(warnings)}\n")
     sys.stdout.write(f"{config.path or 'defaults'}: fine; {config.mode} mode ({config.mode_reason})\n")
+
+
+def _ask_to_reload(parser: argparse.ArgumentParser) -> int:
+    """Returns when the configuration is in force, or is known not to be: 78, and what is wrong on standard error."""
+    daemon, directory = os.environ.get("MAINPID", ""), os.environ.get("RUNTIME_DIRECTORY", "")
+    if not daemon.isdigit() or not directory:
+        parser.error("--reload is for ExecReload= of a unit with RuntimeDirectory=; elsewhere send the daemon SIGHUP")
+    try:
+        given = ask(int(daemon), Path(directory))
+    except OSError as error:
+        sys.stderr.write(f"not reloaded: {error.strerror or error}\n")
+        return 1
+    sys.stderr.writelines(f"{line}\n" for line in (given.problems or filter(None, [given.note])))
+    return EXIT_CONFIG if given.problems else 0
 
 
 def _make_token(parser: argparse.ArgumentParser, role: str, name: str, file: str) -> int:

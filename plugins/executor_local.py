@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from hypersdkd.host.sessions import ProcessStamp, end_session, ended, read_stamp, write_stamp
 from hypersdkd.spec.hooks import hookimpl
+from hypersdkd.spec.ports import WorkerEnd
 from hypersdkd.spec.types import Executor, GuestRun
 
 
@@ -20,13 +21,13 @@ class LocalWorker:
         self._marker = marker
         self._process = process
 
-    async def wait(self) -> int | None:
+    async def wait(self) -> WorkerEnd:
         """Until the worker has ended; whatever else of its session is left then is of no use and is ended."""
         if self._process is not None or self._leader.alive():
             await ended(self._leader.pid)
         status = self._process.wait() if self._process is not None else None
         await end_session(self._leader, self._marker)
-        return status
+        return WorkerEnd(status)
 
     async def kill(self) -> None:
         """End the whole session."""

@@ -310,3 +310,54 @@ def test_a_configuration_to_observe_is_fine(tmp_path: Path, capsys: pytest.Captu
     path = configure(tmp_path, executor="observe", plugins={"dirs": [], "disabled": ["executor_local"]})
     assert main(["--config", str(path), "--check-config"]) == 0
     assert "fine; manifest mode" in capsys.readouterr().out
+
+
+async def test_it_serves_on_sockets_of_the_supervisor_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        asked = {"listen": [f"localhost:{port}", "127.0.0.1:1"], "socket": str(tmp_path / "api.sock")}
+        daemon = Daemon(loaded(tmp_path, api=asked), inherited=[listener])
+        running = await started(daemon)
+        assert daemon.addresses == (f"http://127.0.0.1:{port}",)
+        assert not (tmp_path / "api.sock").exists()
+        daemon.stop()
+        await running
+    said = capsys.readouterr().out
+    assert said.count("not listened on") == 2
+    assert "127.0.0.1:1" in said
+    assert "api.sock" in said
+
+
+async def test_whoever_asked_for_a_reload_hears_what_came_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = tmp_path / "run"
+    runtime.mkdir()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(runtime))
+    path = configure(tmp_path)
+    daemon = Daemon(load_config(path))
+    running = await started(daemon)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as waiting:
+        waiting.bind(str(runtime / "reload-1.sock"))
+        waiting.setblocking(False)
+        loop = asyncio.get_running_loop()
+        for sections, word in (({"mode": "disk"}, "restart to apply mode"), ({"nonsense": 1}, "nonsense")):
+            configure(tmp_path, **sections)
+            daemon.reload()
+            said = json.loads(await asyncio.wait_for(loop.sock_recv(waiting, 65536), 10))
+            assert bool(said["problems"]) is (word == "nonsense")
+            assert word in said["note"]
+    daemon.stop()
+    await running
+
+
+def test_a_reload_is_asked_for_by_the_service_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--reload"])
+    assert "ExecReload=" in capsys.readouterr().err
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("MAINPID", str(2**22 + 1))
+    assert main(["--reload"]) == 1
+    assert "not reloaded" in capsys.readouterr().err

@@ -25,6 +25,7 @@ FLOORS = {
     "web": 3,
     "client": 3,
     "cli": 4,
+    "worker_unit": 4,
     "daemon": 4,
     "__main__": 5,
 }

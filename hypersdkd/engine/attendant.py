@@ -19,7 +19,7 @@ from hypersdkd.model.event import Event, EventType
 from hypersdkd.model.guest import Guest
 from hypersdkd.model.problem import Problem, ProblemError
 from hypersdkd.model.report import GuestFold
-from hypersdkd.spec.ports import WorkerHandle
+from hypersdkd.spec.ports import WorkerEnd, WorkerHandle
 from hypersdkd.spec.types import Executor, GuestRun
 
 #: A worker's exit status when another one holds the guest (``worker.BUSY``).
@@ -54,6 +54,7 @@ class Attendant:
         self._worker: WorkerHandle | None = None
         self._cancelled = False
         self._leaving = False
+        self._left = asyncio.Event()
         self._doomed = False
         self._last_status: int | None = None
         self._log = job_log(run.job_id, run.vm)
@@ -111,27 +112,44 @@ class Attendant:
                 return
             try:
                 self._worker = await self._executor.start(self._run)
-            except ProblemError as error:  # the executor's answer: this guest cannot be run there
+            except ProblemError as error:
+                if error.retry_after is not None:
+                    raise
+                # the executor's answer: this guest cannot be run there
                 self._append(EventType.FAILED, {"problem": error.problem.as_dict()})
                 return
         if self._doomed:  # since before there was a worker to kill
             await self._worker.kill()
-        status = await self._worker.wait()
+        end = await self._its_end(self._worker)
         self._worker = None
         self.read()
-        if not self.ended:
-            self._judge_exit(status)
+        if end is not None and not self.ended:
+            self._judge(end)
 
-    def _judge_exit(self, status: int | None) -> None:
-        if status == _BUSY or is_locked(self._run.lock):
+    async def _its_end(self, worker: WorkerHandle) -> WorkerEnd | None:
+        """How the worker ended; ``None`` when it is left to the next daemon."""
+        waiting, leaving = asyncio.create_task(worker.wait()), asyncio.create_task(self._left.wait())
+        try:
+            await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            return waiting.result() if waiting.done() else None
+        finally:
+            waiting.cancel()
+            leaving.cancel()
+            await asyncio.gather(waiting, leaving, return_exceptions=True)
+
+    def _judge(self, end: WorkerEnd) -> None:
+        if end.status == _BUSY or is_locked(self._run.lock):
             return  # another worker holds the guest: the next round meets it
-        if self._leaving:
-            self._record_loss("interruption", status)
+        if self._leaving or end.interrupted:
+            self._record_loss("interruption", end.status)
         elif self._cancelled:
             self._settle_cancelled()
+        elif end.problem is not None:
+            self._clean()
+            self._append(EventType.FAILED, {"problem": end.problem.as_dict()})
         else:
-            self._log.warning("worker died", stage=self.fold.stage, status=status)
-            self._record_loss("crash", status)
+            self._log.warning("worker died", stage=self.fold.stage, status=end.status)
+            self._record_loss("crash", end.status)
 
     async def _meet_stranger(self) -> None:
         """The guest's lock is held: by a worker that can be adopted, or by something that must let go first."""
@@ -150,9 +168,14 @@ class Attendant:
             await self._worker.kill()
 
     async def leave(self, *, kill: bool) -> None:
-        """The daemon stops: start nothing more; with ``kill`` end the worker, to be run again next time."""
+        """The daemon stops: start nothing more; with ``kill`` end the worker, to be run again next time.
+
+        One that outlives the daemon is never ended: the next daemon adopts it.
+        """
         self._leaving = True
-        if kill:
+        if self._executor.outlives:
+            self._left.set()
+        elif kill:
             await self._kill()
 
     # -- outcomes that the daemon decides -----------------------------------------------------------

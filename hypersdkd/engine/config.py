@@ -18,6 +18,7 @@ from hypersdkd.engine.config_api import ApiSettings
 from hypersdkd.engine.config_read import Reading, explain, read_file
 from hypersdkd.engine.config_types import AbsolutePath, Group
 from hypersdkd.engine.mode_detection import Mode, holding_of
+from hypersdkd.host.worker_unit import SOCKET
 from hypersdkd.model.problem import Problem, ProblemError
 
 #: Where the configuration is looked for without ``--config``; the second is hyper2kvm's place.
@@ -31,8 +32,8 @@ BASE_DIRS: Final[Mapping[Mode, Path]] = {
 
 
 def _executor(value: str) -> str:
-    if value in ("systemd", "dask"):
-        raise ValueError(f"the executor {value!r} is not available yet; use 'local' or 'observe'")
+    if value == "dask":
+        raise ValueError("the executor 'dask' is not available yet; use 'systemd', 'local' or 'observe'")
     return value
 
 
@@ -189,9 +190,10 @@ class Settings(Group):
     executor: Annotated[str, AfterValidator(_executor)] = Field(
         "local",
         pattern=r"^[a-z][a-z0-9_-]*$",
-        description="The executor that runs workers; a plugin may bring one. Default: local, child processes. "
-        "observe: another daemon works the queue, and this one shows it and submits to it. systemd and dask are not "
-        "available yet.",
+        description="The executor that runs workers; a plugin may bring one. local: child processes of the daemon. "
+        "systemd: each in a unit of its own, which goes on when the daemon ends. Default: systemd where the daemon's "
+        "own unit brings the socket for that, else local. observe: another daemon works the queue, and this one shows "
+        "it and submits to it. dask is not available yet.",
     )
     logging: LoggingSettings = Field(LoggingSettings(), description="The daemon's log.")
 
@@ -242,6 +244,8 @@ def load_config(
     if "base_dir" not in settings.workflow.model_fields_set:
         workflow = settings.workflow.model_copy(update={"base_dir": base_dirs[mode]})
         settings = settings.model_copy(update={"workflow": workflow})
+    if "executor" not in settings.model_fields_set and os.environ.get(SOCKET):
+        settings = settings.model_copy(update={"executor": "systemd"})
     return LoadedConfig(settings, written, found, reading.warnings, mode, reason)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,10 @@ BUILD_SECONDS: Final = 600.0
 
 #: What the appliance is made of, besides libguestfs' own list: the host's packages and kernels.
 _MADE_OF: Final = ("/var/lib/dpkg/status", "/var/lib/rpm", "/usr/lib/sysimage/rpm", "/boot", "/lib/modules")
+
+#: Environment variable: where the host's ``/lib/modules`` is shown to a service from which systemd hides that
+#: (``ProtectKernelModules=``).
+MODULES: Final = "HYPERSDKD_KERNEL_MODULES"
 
 #: By this file libguestfs knows an appliance that is made already, guestfs(3) "FIXED APPLIANCE".
 _MARK: Final = "README.fixed"
@@ -85,7 +90,7 @@ def _build(supermin: Path, directory: Path) -> None:
     remove_tree(draft)
     argv = ["supermin", "--build", "--copy-kernel", "-f", "ext2", "--host-cpu", os.uname().machine]
     try:
-        done = run([*argv, str(supermin), "-o", str(draft)], timeout=BUILD_SECONDS)
+        done = run([*argv, str(supermin), "-o", str(draft)], timeout=BUILD_SECONDS, env=_kernel(os.environ))
     except ProblemError as error:
         if error.problem.code == "tool-missing":
             raise fail("appliance-missing", error.problem.message) from error
@@ -94,6 +99,32 @@ def _build(supermin: Path, directory: Path) -> None:
         raise fail("appliance-failed", "supermin could not make the appliance", detail=done.stderr)
     (draft / _MARK).write_text("Made by hypersdkd from the host's packages; made anew when they change.\n")
     draft.rename(directory)
+
+
+def _kernel(environment: Mapping[str, str], boot: Path = Path("/boot")) -> Mapping[str, str]:
+    """For supermin, where the host's modules are shown elsewhere: the newest kernel that has some. Empty if they are
+    not, or if supermin was told already."""
+    place = environment.get(MODULES, "")
+    if not place or "SUPERMIN_KERNEL" in environment:
+        return {}
+    found = [
+        (kernel, modules)
+        for modules in Path(place).glob("*/")
+        if (modules / "modules.dep").is_file() and os.access(kernel := boot / f"vmlinuz-{modules.name}", os.R_OK)
+    ]
+    if not found:
+        return {}
+    kernel, modules = max(found, key=lambda pair: _version(pair[1].name))
+    return {
+        "SUPERMIN_KERNEL": str(kernel),
+        "SUPERMIN_MODULES": str(modules),
+        "SUPERMIN_KERNEL_VERSION": modules.name,
+    }
+
+
+def _version(release: str) -> list[tuple[int, str]]:
+    """Sorts ``6.1.0-9`` before ``6.1.0-10``."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", release)]
 
 
 def _tried_kvm(directory: Path) -> str:

@@ -11,10 +11,11 @@ import json
 import os
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from hypersdkd.host.cgroup import cgroup_of
 from hypersdkd.host.files import write_replacing
 
 _PROC: Final = Path("/proc")
@@ -33,11 +34,13 @@ def boot_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class ProcessStamp:
-    """One process, never to be mistaken for another. ``start`` is in clock ticks since boot."""
+    """One process, never to be mistaken for another. ``start`` is in clock ticks since boot; ``cgroup`` is where it
+    was when it was asked."""
 
     pid: int
     start: int
     boot: str
+    cgroup: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, pid: int) -> ProcessStamp | None:
@@ -45,7 +48,7 @@ class ProcessStamp:
         fields = _stat(pid)
         if fields is None or fields[_STATE] == "Z":
             return None
-        return cls(pid, int(fields[_START]), boot_id())
+        return cls(pid, int(fields[_START]), boot_id(), cgroup_of(pid))
 
     def alive(self) -> bool:
         """Whether that very process still runs."""
@@ -53,12 +56,12 @@ class ProcessStamp:
 
     def as_dict(self) -> dict[str, object]:
         """JSON shape."""
-        return {"pid": self.pid, "start": self.start, "boot": self.boot}
+        return {"pid": self.pid, "start": self.start, "boot": self.boot, "cgroup": self.cgroup}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> ProcessStamp:
         """Read :meth:`as_dict` back. Raises ``KeyError`` or ``ValueError``."""
-        return cls(int(str(data["pid"])), int(str(data["start"])), str(data["boot"]))
+        return cls(int(str(data["pid"])), int(str(data["start"])), str(data["boot"]), str(data.get("cgroup", "")))
 
 
 def write_stamp(path: Path, stamp: ProcessStamp | None = None) -> None:

@@ -1,15 +1,23 @@
-"""Telling systemd how the service is (sd_notify); does nothing when no supervisor asked to be told."""
+"""Telling systemd how the service is (sd_notify), and taking the sockets that it made (sd_listen_fds).
+
+Does nothing when there is no supervisor that asked to be told, or made any.
+"""
 
 from __future__ import annotations
 
 import os
+import socket
 import time
+from collections.abc import MutableMapping
 from typing import Final
 
 import sdnotify
 
 #: Characters of a STATUS text that are sent; systemd takes 4096 bytes in one message, a person one line.
 STATUS_LIMIT: Final = 500
+
+#: The first descriptor that a supervisor hands over, sd_listen_fds(3).
+_FIRST_FD: Final = 3
 
 #: Seconds that a message may wait for room in systemd's queue before it is given up.
 SEND_TIMEOUT: Final = 1.0
@@ -89,3 +97,24 @@ def watchdog_interval() -> float | None:
     if not microseconds.isdigit() or int(microseconds) == 0 or process != str(os.getpid()):
         return None
     return int(microseconds) / 2_000_000
+
+
+def take_sockets(name: str, environment: MutableMapping[str, str] = os.environ) -> list[socket.socket]:
+    """The sockets that the supervisor made for this process under ``name`` (``FileDescriptorName=``), in its order,
+    which varies. Others are closed. What told of them is removed from ``environment``: children have no such sockets.
+
+    Raises ``OSError`` for a descriptor that is no socket.
+    """
+    told = {key: environment.pop(f"LISTEN_{key}", "") for key in ("PID", "FDS", "FDNAMES")}
+    if told["PID"] != str(os.getpid()) or not told["FDS"].isdigit():
+        return []
+    names = told["FDNAMES"].split(":")
+    taken = []
+    for number in range(int(told["FDS"])):
+        fd = _FIRST_FD + number
+        if number < len(names) and names[number] == name:
+            os.set_inheritable(fd, False)
+            taken.append(socket.socket(fileno=fd))
+        else:
+            os.close(fd)
+    return taken

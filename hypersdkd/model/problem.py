@@ -241,6 +241,23 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         "The worker process died more often than max_attempts allows.",
         "Look for memory or storage trouble on the host, then retry the job.",
     ),
+    "worker-out-of-memory": CodeMeaning(
+        "The worker was ended because memory ran out: the host's, or what its unit may have.",
+        "Free memory, or raise `MemoryMax=` by `systemctl edit hypersdkd-worker@`; then retry the job.",
+    ),
+    "worker-timeout": CodeMeaning(
+        "The worker ran longer than its unit may.",
+        "Raise `RuntimeMaxSec=` by `systemctl edit hypersdkd-worker@` if the storage is only slow, then retry the job.",
+    ),
+    "worker-hung": CodeMeaning(
+        "The worker gave no sign of life and was ended.",
+        "Look for storage that does not answer in the kernel's log, then retry the job.",
+    ),
+    "worker-unavailable": CodeMeaning(
+        "The service manager starts no worker now; the guest waits.",
+        "Start the workers' socket: `systemctl start hypersdkd-worker.socket`; or set executor: local.",
+        503,
+    ),
     "worker-interrupted": CodeMeaning(
         "The daemon was stopped too often while this guest ran.",
         "Retry the job once the daemon runs steadily.",

@@ -91,11 +91,24 @@ class StepContext(Protocol):
         """One line for the guest's log; control characters are escaped."""
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerEnd:
+    """How a worker ended: its exit status, negative for a signal, ``None`` if not known.
+
+    ``interrupted``: it was stopped from outside (the host went down), which is not held against its guest.
+    ``problem``: why it was ended, where trying again would only end in the same way; its guest fails with it.
+    """
+
+    status: int | None = None
+    interrupted: bool = False
+    problem: Problem | None = None
+
+
 class WorkerHandle(Protocol):
     """A running worker, wherever it is."""
 
-    async def wait(self) -> int | None:
-        """Returns once the worker *and all that it started* are gone: its exit status if known."""
+    async def wait(self) -> WorkerEnd:
+        """Returns once the worker *and all that it started* are gone. May be cancelled: the worker goes on."""
 
     async def kill(self) -> None:
         """End all of it, now; returns when nothing is left. Safe to call twice."""

@@ -66,13 +66,16 @@ class GuestRun:
 class Executor:
     """Runs ``python -m hypersdkd.worker DIRECTORY`` somewhere. Both callables run in the daemon's loop.
 
-    ``start`` begins a run. ``adopt`` finds a worker that a former daemon left behind, or returns ``None``
-    when nothing of it is alive any more.
+    ``start`` begins a run. It raises ``ProblemError`` where the guest cannot be run there, with ``retry_after`` where
+    that may pass. ``adopt`` finds a worker that a former daemon left behind, or one that has ended since and of which
+    it is known how; it returns ``None`` when nothing of it is alive any more. ``outlives``: a daemon that ends leaves
+    its workers to the next one.
     """
 
     name: str
     start: Callable[[GuestRun], Coroutine[Any, Any, WorkerHandle]]
     adopt: Callable[[GuestRun], Coroutine[Any, Any, WorkerHandle | None]]
+    outlives: bool = False
 
 
 @dataclass(frozen=True, slots=True)

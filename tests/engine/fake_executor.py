@@ -9,10 +9,11 @@ from pathlib import Path
 
 from hypersdkd.engine.journal import JournalWriter
 from hypersdkd.model.event import EventType
+from hypersdkd.spec.ports import WorkerEnd
 from hypersdkd.spec.types import Executor, GuestRun
 
-#: What a worker does in its guest's directory: its exit status, or None to run until it is killed.
-Work = Callable[[Path], int | None]
+#: What a worker does in its guest's directory: its exit status or whole end, or None to run until it is killed.
+Work = Callable[[Path], int | WorkerEnd | None]
 
 
 def write(directory: Path, *types: EventType, **data: object) -> None:
@@ -43,11 +44,12 @@ class FakeWorker:
     """Runs until it has a status."""
 
     def __init__(self) -> None:
-        self.status: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self.status: asyncio.Future[int | WorkerEnd | None] = asyncio.get_running_loop().create_future()
         self.kills = 0
 
-    async def wait(self) -> int | None:
-        return await asyncio.shield(self.status)
+    async def wait(self) -> WorkerEnd:
+        end = await asyncio.shield(self.status)
+        return end if isinstance(end, WorkerEnd) else WorkerEnd(end)
 
     async def kill(self) -> None:
         self.kills += 1
@@ -61,6 +63,7 @@ class FakeExecutor:
 
     works: list[Work] = field(default_factory=lambda: [finish])
     adopted: list[FakeWorker | None] = field(default_factory=list)
+    outlives: bool = False
     workers: list[FakeWorker] = field(default_factory=list)
     runs: list[GuestRun] = field(default_factory=list)
     gate: asyncio.Event | None = None
@@ -85,4 +88,4 @@ class FakeExecutor:
         return self.adopted.pop(0) if self.adopted else None
 
     def as_executor(self) -> Executor:
-        return Executor("fake", self.start, self.adopt)
+        return Executor("fake", self.start, self.adopt, self.outlives)

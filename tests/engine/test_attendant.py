@@ -18,6 +18,9 @@ from hypersdkd.host.sessions import ProcessStamp, write_stamp
 from hypersdkd.model.disk import OutputDisk
 from hypersdkd.model.event import Event, EventType
 from hypersdkd.model.job import JobState
+from hypersdkd.model.problem import Problem, ProblemError
+from hypersdkd.spec.ports import WorkerEnd
+from hypersdkd.spec.types import GuestRun
 from tests.engine.fake_executor import FakeExecutor, FakeWorker, crash, finish, hang, write
 from tests.engine.guests import left, make_guest, types
 
@@ -270,3 +273,70 @@ async def test_an_error_of_the_storage_is_raised_when_all_have_ended() -> None:
         await wait_all([asyncio.ensure_future(bad()), asyncio.ensure_future(slow())])
     assert ended == [1]
     await wait_all([])
+
+
+async def test_a_worker_that_outlives_the_daemon_is_left_to_the_next_one(make: Make, guest: Path) -> None:
+    executor = FakeExecutor([hang], outlives=True)
+    attendant = make(executor)
+    task = asyncio.create_task(attendant.attend())
+    await executor.started.wait()
+    await attendant.leave(kill=True)
+    await asyncio.wait_for(task, 5)
+    (worker,) = executor.workers
+    assert (worker.kills, attendant.ended, types(guest).count("recovered")) == (0, False, 0)
+    after = make(FakeExecutor(adopted=[worker], outlives=True))
+    task = asyncio.create_task(after.attend())
+    write(guest, EventType.FINISHED)
+    worker.status.set_result(0)
+    await asyncio.wait_for(task, 5)
+    assert after.fold.state is JobState.COMPLETED
+    assert types(guest).count("started") == 1
+
+
+async def test_a_worker_that_was_stopped_from_outside_is_not_the_guests_fault(make: Make, guest: Path) -> None:
+    stopped = WorkerEnd(-15, interrupted=True)
+
+    def stop(directory: Path) -> WorkerEnd:
+        write(directory, EventType.STARTED)
+        return stopped
+
+    attendant = make(FakeExecutor([stop, stop, stop, finish]))
+    assert await attended(attendant) is JobState.COMPLETED
+    assert (attendant.fold.crashes, attendant.fold.interruptions) == (0, 3)
+
+
+async def test_an_end_that_would_come_again_fails_the_guest_at_once(make: Make, guest: Path, tmp_path: Path) -> None:
+    def starve(directory: Path) -> WorkerEnd:
+        write(directory, EventType.STARTED, EventType.STAGE_STARTED)
+        temporary_output(directory, tmp_path / "output" / "web01-0.qcow2", 0).write_text("half")
+        return WorkerEnd(-9, problem=Problem("worker-out-of-memory", "no memory"))
+
+    executor = FakeExecutor([starve])
+    attendant = make(executor)
+    assert await attended(attendant) is JobState.FAILED
+    assert attendant.fold.problem is not None
+    assert attendant.fold.problem.code == "worker-out-of-memory"
+    assert (len(executor.runs), left(tmp_path)) == (1, [])
+
+
+async def test_how_a_worker_ended_while_there_was_no_daemon_counts(make: Make, guest: Path) -> None:
+    crash(guest)
+    dead = FakeWorker()
+    dead.status.set_result(-11)
+    attendant = make(FakeExecutor(adopted=[dead]))
+    assert await attended(attendant) is JobState.COMPLETED
+    assert (attendant.fold.crashes, attendant.fold.interruptions) == (1, 0)
+
+
+async def test_an_executor_that_has_no_worker_now_is_waited_for(make: Make, guest: Path) -> None:
+    executor = FakeExecutor()
+    busy = ProblemError(Problem("worker-unavailable", "later"), retry_after=5.0)
+
+    async def start(_run: GuestRun) -> FakeWorker:
+        raise busy
+
+    executor.start = start  # type: ignore[method-assign]
+    attendant = make(executor)
+    with pytest.raises(ProblemError, match="later"):
+        await attended(attendant)
+    assert not attendant.ended

@@ -207,3 +207,15 @@ def test_one_line_more_makes_an_observer_of_either_daemons_file(tmp_path: Path, 
     workflow = loaded.settings.workflow
     assert (loaded.settings.executor, loaded.mode) == ("observe", "manifest")
     assert (workflow.base_dir, workflow.max_workers) == (Path("/q"), 3)
+
+
+def test_the_executor_is_the_units_unless_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("{}")
+    assert load_config(path).settings.executor == "local"
+    monkeypatch.setenv("HYPERSDKD_WORKER_SOCKET", "/run/hypersdkd/worker.sock")
+    loaded = load_config(path)
+    assert (loaded.settings.executor, loaded.written.executor) == ("systemd", "local")
+    for name in ("local", "systemd", "observe"):
+        path.write_text(f"executor: {name}")
+        assert load_config(path).settings.executor == name

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hypersdkd.host import appliance_cache as module
-from hypersdkd.host.appliance_cache import appliance_files
+from hypersdkd.host.appliance_cache import MODULES, _kernel, appliance_files
 from tests.plugins.fake_tool import fake_tool
 from tests.problems import raises_problem
 
@@ -62,3 +62,21 @@ def test_what_cannot_be_made_says_why(supermin: Path, tmp_path: Path, monkeypatc
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     with raises_problem("appliance-missing", "supermin"):
         appliance_files(tmp_path / "cache", str(supermin))
+
+
+def test_supermin_is_told_of_modules_that_are_shown_elsewhere(tmp_path: Path) -> None:
+    modules, boot = tmp_path / "modules", tmp_path / "boot"
+    boot.mkdir()
+    for release in ("6.1.0-9-amd64", "6.1.0-10-amd64", "6.1.0-11-amd64", "6.12.0-1-amd64"):
+        (modules / release).mkdir(parents=True)
+        (modules / release / "modules.dep").touch()
+        (boot / f"vmlinuz-{release}").touch()
+    (modules / "6.12.0-1-amd64/modules.dep").unlink()
+    (boot / "vmlinuz-6.1.0-11-amd64").unlink()
+    told = _kernel({MODULES: str(modules)}, boot)
+    assert told["SUPERMIN_KERNEL"] == str(boot / "vmlinuz-6.1.0-10-amd64")
+    assert told["SUPERMIN_MODULES"] == str(modules / "6.1.0-10-amd64")
+    assert told["SUPERMIN_KERNEL_VERSION"] == "6.1.0-10-amd64"
+    assert _kernel({}, boot) == {}
+    assert _kernel({MODULES: str(modules), "SUPERMIN_KERNEL": "/mine"}, boot) == {}
+    assert _kernel({MODULES: str(tmp_path / "none")}, boot) == {}

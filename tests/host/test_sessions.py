@@ -149,4 +149,4 @@ async def test_the_end_of_a_process_that_is_no_child_is_awaited() -> None:
         os.kill(pid, 9)
         await asyncio.wait_for(waiting, 5)
     await ended(2**22 + 1)
-    assert json.dumps(ProcessStamp(1, 2, "b").as_dict()) == '{"pid": 1, "start": 2, "boot": "b"}'
+    assert json.dumps(ProcessStamp(1, 2, "b").as_dict()) == '{"pid": 1, "start": 2, "boot": "b", "cgroup": ""}'

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,3 +107,47 @@ def test_watchdog_interval(
         else:
             monkeypatch.setenv(name, str(os.getpid()) if value == "self" else value)
     assert watchdog_interval() == seconds
+
+
+TAKER = """
+import os, sys
+from hypersdkd.host.systemd import take_sockets
+os.environ["LISTEN_PID"] = str(os.getpid() + int(sys.argv[1]))
+taken = take_sockets("api")
+print([(listener.family.name, listener.getsockname()[1:] != (), listener.get_inheritable()) for listener in taken])
+print(sorted(name for name in os.environ if name.startswith("LISTEN_")), take_sockets("api"))
+for fd in (3, 4, 5):
+    try:
+        os.fstat(fd)
+    except OSError:
+        print("closed", fd)
+"""
+
+
+@pytest.mark.parametrize("other", [0, 1], ids=["ours", "of another process"])
+def test_sockets_that_the_supervisor_made(tmp_path: Path, other: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(tmp_path / "api.sock"))
+        with (tmp_path / "x").open("w") as stranger:
+            order = {3: unix.fileno(), 4: stranger.fileno(), 5: tcp.fileno()}
+
+            def place() -> None:
+                high = [os.dup2(fd, 100 + number) for number, fd in order.items()]
+                for fd in high:
+                    os.dup2(fd, fd - 100)
+
+            done = subprocess.run(
+                [sys.executable, "-c", TAKER, str(other)],
+                preexec_fn=place,
+                close_fds=False,
+                env={**os.environ, "LISTEN_FDS": "3", "LISTEN_FDNAMES": "api:other:api"},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+    lines = done.stdout.splitlines()
+    if other:
+        assert lines == ["[]", "[] []"], "what is not for us is left alone"
+    else:
+        assert lines[0] == "[('AF_UNIX', True, False), ('AF_INET', True, False)]"
+        assert lines[1:] == ["[] []", "closed 4"]

@@ -75,7 +75,7 @@ async def test_output_and_status_are_kept_and_nothing_is_inherited(
         "sh", "-c", 'echo "$HYPERSDKD_GUEST $KEPT $LC_ALL"; pwd; ls /proc/self/fd | wc -l; echo err >&2; exit 7'
     )
     worker = await start(run)
-    assert await worker.wait() == 7
+    assert (await worker.wait()).status == 7
     os.close(inherited)
     directory = str(run.directory)
     assert run.log.read_text().splitlines() == [f"{directory} yes C.UTF-8", directory, "4", "err"]
@@ -86,7 +86,7 @@ async def test_output_and_status_are_kept_and_nothing_is_inherited(
 
 async def test_a_signal_is_a_negative_status(run_of: Callable[..., GuestRun]) -> None:
     worker = await start(run_of("sh", "-c", "kill -SEGV $$"))
-    assert await worker.wait() == -signal.SIGSEGV
+    assert (await worker.wait()).status == -signal.SIGSEGV
 
 
 async def test_a_program_that_is_not_there_is_an_os_error(run_of: Callable[..., GuestRun]) -> None:
@@ -102,7 +102,7 @@ async def test_a_log_that_is_a_link_is_not_followed(run_of: Callable[..., GuestR
 
 async def test_what_a_worker_leaves_behind_is_ended_with_it(run_of: Callable[..., GuestRun], tmp_path: Path) -> None:
     worker = await start(run_of(sys.executable, "-c", WORKER, "3"))
-    assert await worker.wait() == 3
+    assert (await worker.wait()).status == 3
     assert (tmp_path / "worker.log").read_text() == "started True True\n"
     assert not alive(int((tmp_path / "child").read_text()))
 
@@ -113,7 +113,7 @@ async def test_a_kill_ends_all_of_it_and_may_be_repeated(run_of: Callable[..., G
     child = await until_it_has_a_child(run)
     waiting = asyncio.create_task(worker.wait())
     await asyncio.gather(worker.kill(), worker.kill())
-    assert await asyncio.wait_for(waiting, 10) == -signal.SIGKILL
+    assert (await asyncio.wait_for(waiting, 10)).status == -signal.SIGKILL
     assert not alive(child)
     await worker.kill()
 
@@ -121,7 +121,7 @@ async def test_a_kill_ends_all_of_it_and_may_be_repeated(run_of: Callable[..., G
 async def test_a_worker_that_ended_before_anybody_looked(run_of: Callable[..., GuestRun]) -> None:
     worker = await start(run_of("true"))
     await ended(worker._leader.pid)
-    assert await worker.wait() == 0
+    assert (await worker.wait()).status == 0
 
 
 def start_by_another_daemon(run: GuestRun) -> subprocess.Popen[bytes]:
@@ -148,7 +148,7 @@ async def test_a_worker_of_a_former_daemon_is_adopted(run_of: Callable[..., Gues
         await worker.kill()
     else:
         os.kill(leader.pid, signal.SIGKILL)
-    assert await asyncio.wait_for(waiting, 10) is None
+    assert (await asyncio.wait_for(waiting, 10)).status is None
     assert not alive(leader.pid)
     assert not alive(child)
     assert not is_locked(run.lock)

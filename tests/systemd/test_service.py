@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.certificates import make_certificate
-from tests.systemd.box import Box, unavailable
-
-ROOT = Path(__file__).parent.parent.parent
-QUEUE = "/var/lib/hyper2kvm/manifest-workflow"
-
-#: What differs from an installed one: the program comes from this checkout, which the unit would not see under a
-#: home, and nobody waits half a minute for the watchdog.
-DROP_IN = f"""\
-[Service]
-ExecStart=
-ExecStart={ROOT}/.venv/bin/hypersdkd
-ProtectHome=tmpfs
-BindReadOnlyPaths={ROOT}
-WatchdogSec=2
-TimeoutAbortSec=1
-RestartSec=100ms
-"""
+from tests.systemd.box import Box
+from tests.systemd.installed import QUEUE, ROOT, build_vmdk, install, need_a_box, put, show, start, until
 
 pytestmark = pytest.mark.system
 
@@ -36,56 +19,26 @@ pytestmark = pytest.mark.system
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory that the box sees as /srv/box, with a small guest in it."""
-    sys.path.insert(0, str(ROOT / "script"))
-    try:
-        from guest_disk import build_vmdk
-    finally:
-        sys.path.pop(0)
     shared = tmp_path_factory.mktemp("box")
     shared.chmod(0o755)
     build_vmdk(shared / "web01.vmdk", size_mib=64, data_mib=4)
-    (shared / "web01.vmdk").chmod(0o644)
     return shared
 
 
 @pytest.fixture(scope="module")
 def box(shared: Path) -> Iterator[Box]:
-    reason = unavailable()
-    if reason and os.environ.get("CI"):
-        pytest.fail(f"this test must run here: {reason}")
-    if reason:
-        pytest.skip(reason)
+    need_a_box()
     with Box({shared: "/srv/box"}, [ROOT]) as box:
-        unit = "/etc/systemd/system/hypersdkd.service"
-        box.run("systemd-sysusers", f"{ROOT}/systemd/hypersdkd.sysusers")
-        box.run("install", "-D", "-m", "644", f"{ROOT}/systemd/hypersdkd.service", unit)
-        (shared / "checkout.conf").write_text(DROP_IN)
-        box.run("install", "-D", "-m", "644", "/srv/box/checkout.conf", f"{unit}.d/checkout.conf")
-        box.run("systemctl", "daemon-reload")
+        install(box)
         yield box
 
 
 @pytest.fixture
 def service(box: Box) -> Iterator[Box]:
     """The service, started; ``systemctl start`` has seen its READY=1 when it returns."""
-    try:
-        box.run("systemctl", "start", "hypersdkd")
-    except RuntimeError:
-        pytest.fail(box.run("journalctl", "--no-pager", "-u", "hypersdkd"))
+    start(box)
     yield box
     box.run("systemctl", "stop", "hypersdkd", check=False)
-
-
-def show(box: Box, name: str) -> str:
-    return box.run("systemctl", "show", "--value", "--property", name, "hypersdkd").strip()
-
-
-def until(box: Box, condition: str) -> None:
-    """Wait until a shell condition holds in the box; the journal if it never does."""
-    try:
-        box.run("timeout", "30", "sh", "-c", f"until {condition}; do sleep 0.05; done")
-    except RuntimeError:
-        pytest.fail(box.run("journalctl", "--no-pager", "-u", "hypersdkd"))
 
 
 def test_it_starts_says_how_it_is_and_runs_as_little(service: Box) -> None:
@@ -122,27 +75,27 @@ def status_of(service: Box) -> dict[str, object]:
     return status
 
 
-def test_a_reload_is_in_force_and_a_bad_file_changes_nothing(service: Box, shared: Path) -> None:
+def test_a_reload_is_in_force_and_a_bad_file_changes_nothing(service: Box) -> None:
     drop_in = (
         "from hypersdkd.spec.hooks import hookimpl\n@hookimpl\ndef hypersdkd_status(view):\n    return {'site': 1}\n"
     )
-    (shared / "site.py").write_text(drop_in)
-    service.run("install", "-D", "-m", "644", "/srv/box/site.py", "/etc/hypersdkd/plugins.d/site.py")
+    put(service, drop_in, "/etc/hypersdkd/plugins.d/site.py")
     config = "/etc/hypersdkd/hypersdkd.yaml"
     process = show(service, "MainPID")
 
-    def reload(text: str, words: str) -> dict[str, object]:
-        (shared / "hypersdkd.yaml").write_text(text)
-        service.run("install", "-m", "644", "/srv/box/hypersdkd.yaml", config)
+    def reload(text: str) -> dict[str, object]:
+        put(service, text, config)
         service.run("systemctl", "reload", "hypersdkd")
-        until(service, f"systemctl show --value -p StatusText hypersdkd | grep -q '{words}'")
-        until(service, "test $(systemctl show --value -p SubState hypersdkd) = running")
         return status_of(service)
 
-    status = reload("workflow: {max_workers: 7}\nexecutor: local\nmode: manifest\n", "restart to apply mode")
-    assert (status["max_workers"], status["site"]) == (7, 1)
-    status = reload("workflow: {max_workers: 8, pol_interval: 1}\n", "not reloaded: workflow.pol_interval: unknown key")
+    status = reload("workflow: {max_workers: 7}\nmode: disk\n")
+    assert (status["max_workers"], status["site"]) == (7, 1), "in force when the command returns"
+    assert "restart to apply mode" in show(service, "StatusText")
+    with pytest.raises(RuntimeError, match="exit 1"):
+        reload("workflow: {max_workers: 8, pol_interval: 1}\n")
+    status = status_of(service)
     assert (status["max_workers"], status["running"], status["site"]) == (7, True, 1)
+    assert "not reloaded: workflow.pol_interval: unknown key" in show(service, "StatusText")
     assert "did you mean poll_interval" in service.run("journalctl", "--no-pager", "-u", "hypersdkd")
     assert (show(service, "MainPID"), show(service, "ActiveState")) == (process, "active")
     service.run("rm", config, "/etc/hypersdkd/plugins.d/site.py")
@@ -165,38 +118,37 @@ def test_it_stops_clean_and_leaves_nothing(service: Box) -> None:
 
 def test_other_machines_are_let_in_as_the_page_says(box: Box, shared: Path) -> None:
     section = (ROOT / "docs/access.md").read_text().split("## Under systemd")[1].split("\n## ")[0]
-    (unit,), (config,) = (re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL) for kind in ("ini", "yaml"))
-    place = re.findall(r"^# (/etc/systemd/\S+)$", unit, re.MULTILINE)[0]
+    units, (config,) = (re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL) for kind in ("ini", "yaml"))
+    places = {re.findall(r"^# (/etc/systemd/\S+)$", unit, re.MULTILINE)[0]: unit for unit in units}
+    assert len(places) == 2
     make_certificate(shared, ["192.0.2.1"])
-    (shared / "access.conf").write_text(unit)
-    (shared / "access.yaml").write_text(config)
     bin_ = f"{ROOT}/.venv/bin"
     box.run("ip", "address", "add", "192.0.2.1/32", "dev", "lo")
     box.run("ip", "address", "add", "198.51.100.1/32", "dev", "lo")
     make = f"{bin_}/hypersdkd --make-token operate ci /root/ci.token"
+    box.run("mkdir", "-p", "/etc/hypersdkd")
     box.run("sh", "-c", f"umask 077; {make} > /etc/hypersdkd/tokens")
     for name, target in (("crt", "cert.pem"), ("key", "key.pem")):
         box.run("install", "-m", "600", f"/srv/box/server.{name}", f"/etc/hypersdkd/{target}")
-    box.run("install", "-m", "644", "/srv/box/access.yaml", "/etc/hypersdkd/hypersdkd.yaml")
-    box.run("install", "-D", "-m", "644", "/srv/box/access.conf", place)
+    put(box, config, "/etc/hypersdkd/hypersdkd.yaml")
+    for place, unit in places.items():
+        put(box, unit, place)
     box.run("systemctl", "daemon-reload")
+    box.run("systemctl", "stop", "hypersdkd")
     try:
-        try:
-            box.run("systemctl", "restart", "hypersdkd")
-        except RuntimeError:
-            pytest.fail(box.run("journalctl", "--no-pager", "-u", "hypersdkd"))
+        start(box)
         options = ("--ca", "/etc/hypersdkd/cert.pem", "--url", "https://192.0.2.1:8443")
         said = box.run(f"{bin_}/hyperctl", *options, "--token-file", "/root/ci.token", "workflow", "status")
         assert "Running" in said
         assert "token-required" in box.run(f"{bin_}/hyperctl", *options, "--json", "workflow", "status", check=False)
-        assert "Running" in box.run(f"{bin_}/hyperctl", "workflow", "status"), "by the socket of the configuration"
+        assert "Running" in box.run(f"{bin_}/hyperctl", "workflow", "status"), "by the local socket"
         # A network that the drop-in does not name: the kernel drops what comes from there.
         address = ("--max-time", "1", "https://198.51.100.1:8443/healthz")
         assert box.run("curl", "-sk", "--interface", "198.51.100.1", *address, check=False) == ""
         assert "ok" in box.run("curl", "-sk", "https://192.0.2.1:8443/healthz")
     finally:
         box.run("systemctl", "stop", "hypersdkd", check=False)
-        box.run("rm", "-f", place, "/etc/hypersdkd/hypersdkd.yaml")
+        box.run("rm", "-f", *places, "/etc/hypersdkd/hypersdkd.yaml")
         box.run("systemctl", "daemon-reload")
 
 

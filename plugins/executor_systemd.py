@@ -1,0 +1,143 @@
+"""Executor ``systemd``: each worker runs in a unit of its own, with its own sandbox, limits and cgroup.
+
+The service manager starts one for each connection to its socket, so the daemon needs no right to start units. Workers
+live on when the daemon ends: the next one finds them by the guest's lock and stamp.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from hypersdkd.host.cgroup import cgroup_of, exists
+from hypersdkd.host.sessions import ProcessStamp, boot_id, ended, read_stamp
+from hypersdkd.host.worker_unit import SOCKET, Handover, UnitEnd, read_answer
+from hypersdkd.model.problem import Problem, ProblemError, one_line
+from hypersdkd.spec.hooks import hookimpl
+from hypersdkd.spec.ports import WorkerEnd
+from hypersdkd.spec.types import Executor, GuestRun
+
+#: Where the socket is without the environment's word.
+_PATH: Final = Path("/run/hypersdkd/worker.sock")
+
+#: Seconds that a unit may take from the connection to the worker's answer: a busy host starts many things at once.
+_START_SECONDS: Final = 60.0
+
+#: Seconds before a guest is handed over again, where no worker was to be had.
+_RETRY_SECONDS: Final = 5.0
+
+#: Seconds between two looks whether a unit's cgroup is gone; systemd takes it away with the unit.
+_LOOK_AGAIN: Final = 0.02
+
+#: Why systemd ended a unit (``SERVICE_RESULT``), and what its guest fails with.
+_ENDED_BY: Final = {
+    "oom-kill": Problem("worker-out-of-memory", "the worker, or a tool of it, was ended because memory ran out"),
+    "timeout": Problem("worker-timeout", "the worker ran longer than its unit's RuntimeMaxSec"),
+    "watchdog": Problem("worker-hung", "the worker gave no sign of life within its unit's WatchdogSec"),
+}
+
+
+class UnitWorker:
+    """A worker's unit. ``connection`` is ``None`` for one that a former daemon started."""
+
+    def __init__(self, run: GuestRun, leader: ProcessStamp, connection: socket.socket | None) -> None:
+        self._run = run
+        self._leader = leader
+        self._connection = connection
+
+    async def wait(self) -> WorkerEnd:
+        """Until the unit is gone."""
+        try:
+            if self._connection is not None:
+                await _closed(self._connection)
+            await self._gone()
+        finally:
+            if self._connection is not None:
+                self._connection.close()
+        return _end(await asyncio.to_thread(UnitEnd.take, self._run.directory))
+
+    async def kill(self) -> None:
+        """End the main process; with it systemd ends all the unit."""
+        if self._leader.alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._leader.pid, signal.SIGKILL)
+        await self._gone()
+
+    async def _gone(self) -> None:
+        if self._leader.alive():
+            await ended(self._leader.pid)
+        if _has_a_unit(self._leader):
+            await _until_gone(self._leader.cgroup)
+
+
+async def start(run: GuestRun) -> UnitWorker:
+    """Hand the guest to a new unit. Raises ``worker-unavailable`` where there is none to be had now."""
+    await asyncio.to_thread(UnitEnd.take, run.directory)  # one that a killed daemon did not come to read
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        connection.setblocking(False)
+        connection.connect(os.environ.get(SOCKET) or os.fspath(_PATH))
+        Handover(run.directory, run.log, run.job_id, run.vm).send(connection)
+        async with asyncio.timeout(_START_SECONDS):
+            packet = await asyncio.get_running_loop().sock_recv(connection, 4096)
+        if not packet:
+            raise ConnectionResetError("its unit did not start; see `journalctl -u 'hypersdkd-worker@*'`")
+        leader = read_answer(packet)
+    except (OSError, ValueError) as error:  # TimeoutError is one of the former
+        connection.close()
+        reason = getattr(error, "strerror", None) or str(error) or "it does not answer"
+        problem = Problem("worker-unavailable", one_line(f"systemd starts no worker: {reason}"))
+        raise ProblemError(problem, retry_after=_RETRY_SECONDS) from error
+    except BaseException:
+        connection.close()
+        raise
+    return UnitWorker(run, leader, connection)
+
+
+async def adopt(run: GuestRun) -> UnitWorker | None:
+    """The worker of a former daemon, if it lives, or if it is known how it ended."""
+    leader = read_stamp(run.stamp)
+    if leader is None:
+        return None
+    worker = UnitWorker(run, leader, None)
+    if not leader.alive():
+        await worker.kill()  # until what is left of its unit is gone, and has told how it ended
+        if not UnitEnd.left(run.directory):
+            return None
+    return worker
+
+
+async def _until_gone(cgroup: str) -> None:
+    while True:
+        if not exists(cgroup):
+            return
+        await asyncio.sleep(_LOOK_AGAIN)
+
+
+async def _closed(connection: socket.socket) -> None:
+    with contextlib.suppress(ConnectionError):
+        while await asyncio.get_running_loop().sock_recv(connection, 1):
+            pass
+
+
+def _has_a_unit(leader: ProcessStamp) -> bool:
+    """Whether it ran, in this boot, in a group of its own and not, as a child of a daemon, in one like ours."""
+    return leader.boot == boot_id() and leader.cgroup not in {"", "/", cgroup_of(os.getpid())}
+
+
+def _end(unit: UnitEnd | None) -> WorkerEnd:
+    if unit is None:
+        return WorkerEnd()
+    return WorkerEnd(unit.exit_status, interrupted=unit.stopped, problem=_ENDED_BY.get(unit.result))
+
+
+@hookimpl
+def hypersdkd_executors() -> Sequence[Executor]:
+    """Declare the executor."""
+    return [Executor("systemd", start, adopt, outlives=True)]

@@ -1,0 +1,240 @@
+"""Each guest's worker in a unit of its own, under a real systemd: what outlives the daemon, what ends it, and how."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.guests.tiny import tiny_guest
+from tests.images import MIB, raw_disk
+from tests.systemd.box import Box
+from tests.systemd.installed import QUEUE, ROOT, WORKER, install, journal, need_a_box, put, start, until
+
+pytestmark = pytest.mark.system
+
+#: The tiny guest has no kernel that could be given drivers.
+CONFIG = "plugins: {disabled: [fix_initramfs]}\n"
+
+LIMIT = f"/run/systemd/system/{WORKER}.service.d/limit.conf"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that the box sees as /srv/box."""
+    shared = tmp_path_factory.mktemp("box")
+    shared.chmod(0o755)
+    tiny_guest(shared / "fix01.raw")
+    raw_disk(shared / "wait01.raw", 2 * MIB)
+    for path in shared.glob("*.raw"):
+        path.chmod(0o644)
+    return shared
+
+
+@pytest.fixture(scope="module")
+def box(shared: Path) -> Iterator[Box]:
+    need_a_box()
+    with Box({shared: "/srv/box"}, [ROOT]) as box:
+        install(box)
+        put(box, CONFIG, "/etc/hypersdkd/hypersdkd.yaml")
+        put(box, (ROOT / "tests/systemd/site_plugin.py").read_text(), "/etc/hypersdkd/plugins.d/site.py")
+        start(box)
+        yield box
+
+
+@pytest.fixture
+def shut(shared: Path) -> Iterator[Path]:
+    """The gate, shut until it is touched."""
+    gate = shared / "go"
+    gate.unlink(missing_ok=True)
+    yield gate
+    gate.touch()
+
+
+def submit(box: Box, name: str, source: str = "wait01.raw", **stages: object) -> str:
+    """Submit a guest; its job."""
+    pipeline = {
+        "load": {"source_type": "raw", "source_path": f"/srv/box/{source}"},
+        "convert": {"output_format": "qcow2", "output_path": f"{name}.qcow2"},
+        **stages,
+    }
+    body = json.dumps({"version": "1.0", "name": name, "pipeline": pipeline})
+    url = "http://localhost:8080/api/workflow/manifest/submit"
+    job: str = json.loads(box.run("curl", "-sS", "--json", body, url))["job_id"]
+    return job
+
+
+def guest(job: str) -> str:
+    return f"{QUEUE}/.hypersdkd/jobs/{job}/00001"
+
+
+def until_at_the_gate(box: Box, *jobs: str) -> None:
+    for job in jobs:
+        until(box, f"grep -q at-the-gate {guest(job)}/journal.jsonl", 60)
+
+
+def record(box: Box, job: str) -> dict:
+    """The job's record, once it has ended."""
+    until(box, f"ls {QUEUE}/processed/*/{job}.*.json {QUEUE}/failed/*/{job}.*.json 2>/dev/null | grep -q .", 60)
+    found: dict = json.loads(box.run("sh", "-c", f"cat {QUEUE}/*/*/{job}.*.json"))
+    return found
+
+
+def units(box: Box) -> list[str]:
+    """Workers' units that are there."""
+    listed = box.run("systemctl", "list-units", "--plain", "--no-legend", "--all", f"{WORKER}*.service")
+    return sorted(line.split()[0] for line in listed.splitlines())
+
+
+def progress(box: Box) -> dict[str, int]:
+    jobs = json.loads(box.run("curl", "-sS", "http://localhost:8080/api/workflow/jobs/active"))["jobs"]
+    return {job["id"]: job["progress"] for job in jobs}
+
+
+def test_conversions_outlive_a_restart_and_a_kill_of_the_daemon(box: Box, shut: Path) -> None:
+    fixed = {"inspect": {"enabled": True}, "fix": {"enabled": True}}
+    jobs = submit(box, "fix01", "fix01.raw", **fixed), submit(box, "wait01")
+    until_at_the_gate(box, *jobs)
+    running, seen = units(box), [progress(box)]
+    assert len(running) == 2
+    box.run("systemctl", "restart", "hypersdkd")
+    seen.append(progress(box))
+    assert units(box) == running
+    box.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "hypersdkd")
+    until(box, "test $(systemctl show --value -p NRestarts hypersdkd) = 1")
+    until(box, "systemctl is-active -q hypersdkd")
+    seen.append(progress(box))
+    assert units(box) == running
+    assert seen[0] == seen[1] == seen[2]
+    assert set(seen[0]) == set(jobs)
+    shut.touch()
+    for job in jobs:
+        report = record(box, job)
+        assert (report["status"], report["vms"][0]["attempts"]) == ("completed", 1), report
+        assert [stage["status"] for stage in report["stages"].values()].count("completed") >= 3
+        events = box.run("cat", f"{guest(job)}/journal.jsonl")
+        assert (events.count('"started"'), events.count('"recovered"')) == (1, 0)
+        adopted = [line for line in journal(box).splitlines() if "adopted" in line and job in line]
+        assert len(adopted) == 2
+    (change,) = [change for change in record(box, jobs[0])["vms"][0]["changes"] if change["fixer"] == "site"]
+    assert change["path"] == "/etc/site"
+    until(box, f"! systemctl list-units --plain --no-legend --all '{WORKER}*.service' | grep -q .")
+    box.run("systemctl", "reset-failed", "hypersdkd")
+
+
+def test_a_worker_that_ends_while_there_is_no_daemon_is_not_run_again(box: Box, shut: Path) -> None:
+    job = submit(box, "wait-alone")
+    until_at_the_gate(box, job)
+    box.run("systemctl", "stop", "hypersdkd")
+    assert len(units(box)) == 1, "a stop leaves conversions to finish"
+    shut.touch()
+    until(box, f"! systemctl list-units --plain --no-legend --all '{WORKER}*.service' | grep -q .")
+    start(box)
+    report = record(box, job)
+    assert (report["status"], report["vms"][0]["attempts"]) == ("completed", 1)
+
+
+def test_a_cancel_ends_all_of_the_unit(box: Box, shut: Path) -> None:
+    job = submit(box, "hang-stubborn")
+    until_at_the_gate(box, job)
+    assert box.run("pgrep", "-f", "^sleep 98765") != ""
+    box.run("curl", "-sSf", "-X", "POST", f"http://localhost:8080/api/workflow/jobs/{job}/cancel")
+    assert record(box, job)["status"] == "cancelled"
+    assert units(box) == []
+    assert box.run("pgrep", "-f", "^sleep 98765", check=False) == ""
+
+
+def test_a_cancel_ends_a_worker_of_a_former_daemon(box: Box, shut: Path) -> None:
+    job = submit(box, "hang02")
+    until_at_the_gate(box, job)
+    box.run("systemctl", "restart", "hypersdkd")
+    box.run("curl", "-sSf", "-X", "POST", f"http://localhost:8080/api/workflow/jobs/{job}/cancel")
+    assert record(box, job)["status"] == "cancelled"
+    assert units(box) == []
+    assert box.run("pgrep", "-f", "^sleep 98765", check=False) == ""
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_time_limit_ends_the_unit_and_fails_the_guest(box: Box, shut: Path, restart: bool) -> None:
+    put(box, "[Service]\nRuntimeMaxSec=3\n", LIMIT)
+    box.run("systemctl", "daemon-reload")
+    try:
+        job = submit(box, f"hang-for-long-{restart}")
+        until_at_the_gate(box, job)
+        if restart:  # the next daemon learns of it as well
+            box.run("systemctl", "restart", "hypersdkd")
+        failed = record(box, job)
+    finally:
+        box.run("rm", LIMIT)
+        box.run("systemctl", "daemon-reload")
+    assert (failed["status"], failed["code"]) == ("failed", "worker-timeout"), failed
+    assert "RuntimeMaxSec" in failed["remedy"]
+    assert units(box) == []
+    assert box.run("pgrep", "-f", "^sleep 98765", check=False) == ""
+
+
+def test_a_worker_that_somebody_stops_is_run_again(box: Box, shut: Path) -> None:
+    job = submit(box, "wait-stopped")
+    until_at_the_gate(box, job)
+    box.run("systemctl", "stop", *units(box))
+    until(box, f"test $(grep -c at-the-gate {guest(job)}/journal.jsonl) = 2")
+    shut.touch()
+    report = record(box, job)
+    assert report["status"] == "completed"
+    assert '"interruption"' in box.run("cat", f"{guest(job)}/journal.jsonl")
+
+
+def test_guests_wait_where_systemd_starts_no_workers(box: Box, shut: Path) -> None:
+    shut.touch()
+    box.run("systemctl", "stop", "hypersdkd-worker.socket")
+    job = submit(box, "patient")
+    until(box, "journalctl -u hypersdkd | grep -q 'systemd starts no worker'")
+    box.run("systemctl", "start", "hypersdkd-worker.socket")
+    assert record(box, job)["status"] == "completed"
+
+
+def test_a_hostile_worker_reaches_nothing(box: Box) -> None:
+    put(box, "a secret", "/etc/hypersdkd/tokens")
+    report = record(box, submit(box, "hostile"))
+    tried = {key: value for key, value in report["vms"][0]["guest"].items() if key.startswith("tried ")}
+    assert len(tried) == 16
+    assert "done" not in tried.values(), tried
+
+
+def test_nobody_else_can_have_a_worker_started(box: Box) -> None:
+    code = "import socket; socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect('/run/hypersdkd/worker.sock')"
+    with pytest.raises(RuntimeError, match="PermissionError"):
+        box.run("python3", "-c", code, user="daemon")
+    assert box.run("stat", "-c", "%a %U", "/run/hypersdkd/worker.sock", "/run/hypersdkd/api.sock").split() == [
+        *("600", "hypersdkd"),
+        *("660", "hypersdkd"),
+    ]
+
+
+def test_no_caller_is_refused_while_the_daemon_restarts(box: Box) -> None:
+    code = """
+import http.client
+count = 0
+while count < 300:
+    connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=30)
+    connection.request("GET", "/healthz", headers={"Connection": "close"})
+    assert connection.getresponse().status == 200
+    count += 1
+print(count)
+"""
+    callers = [
+        subprocess.Popen(
+            box.command("python3", "-c", code),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for _ in range(2):
+        box.run("systemctl", "restart", "hypersdkd")
+    assert [caller.communicate()[0] for caller in callers] == ["300\n", "300\n"]
