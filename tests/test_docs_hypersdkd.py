@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hypersdkd.daemon import EXIT_CONFIG, main
+from hypersdkd.engine.journal_entries import MESSAGE_IDS
 
 PAGE = (Path(__file__).parent.parent / "docs" / "hypersdkd.md").read_text()
 
@@ -30,3 +31,8 @@ def test_every_exit_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert (
         found == {int(status) for status in re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)} == {0, 1, 2, EXIT_CONFIG}
     )
+
+
+def test_every_entry_of_the_journal() -> None:
+    assert dict(re.findall(r"^\| ([a-z ]+) \| `([0-9a-f]{32})` \|$", PAGE, re.MULTILINE)) == MESSAGE_IDS
+    assert len(set(MESSAGE_IDS.values())) == len(MESSAGE_IDS)

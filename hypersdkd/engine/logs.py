@@ -1,4 +1,4 @@
-"""The daemon's log, on standard error: JSON for a journal, colours for a person."""
+"""The daemon's log: entries of the system's journal, or lines on standard error; JSON, or colours for a person."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, Literal
 
 import structlog
+
+from hypersdkd.engine.journal_entries import entry
+from hypersdkd.host import journald
 
 #: sd-daemon(3): the journal reads ``<N>`` at the start of a line as its priority.
 _PRIORITY: Final[Mapping[str, int]] = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
@@ -126,5 +129,9 @@ def _remember_priority(_logger: object, _method: str, event: MutableMapping[str,
 
 
 def _journal_line(logger: object, method: str, event: MutableMapping[str, Any]) -> str:
+    """The line's entry in the journal; only what the journal does not take by itself comes by standard error."""
     priority = event.pop("priority", 6)
-    return f"<{priority}>{structlog.processors.JSONRenderer(ensure_ascii=True)(logger, method, event)!s}"
+    line = str(structlog.processors.JSONRenderer(ensure_ascii=True)(logger, method, event))
+    if journald.send(entry(event, priority, line)):
+        raise structlog.DropEvent
+    return f"<{priority}>{line}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import structlog
 
 from hypersdkd.engine import logs
+from hypersdkd.host import journald
 
 
 @pytest.fixture(autouse=True)
@@ -73,11 +74,24 @@ def test_a_journal_gets_priorities(
     lines: Callable[[], str], monkeypatch: pytest.MonkeyPatch, method: str, priority: int
 ) -> None:
     monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+    monkeypatch.setattr(journald, "send", lambda _fields: False)  # which this machine's would take
     logs.set_up("debug", "auto")
     getattr(structlog.get_logger(), method)("message", priority="mine")
     line = lines()
     assert line.startswith(f"<{priority}>{{")
     assert json.loads(line[3:])["event"] == "message"
+
+
+def test_the_journal_gets_an_entry_with_fields(lines: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+    given: list[Mapping[str, str]] = []
+    monkeypatch.setattr(journald, "send", lambda fields: not given.append(fields))
+    logs.set_up("info", "auto")
+    structlog.get_logger().warning("guest failed", job="a.json", stage="")
+    assert lines() == ""
+    (entry,) = given
+    assert (entry["HYPERSDKD_JOB"], entry["PRIORITY"]) == ("a.json", "4")
+    assert json.loads(entry["MESSAGE"])["job"] == "a.json"
 
 
 def test_a_person_gets_text(lines: Callable[[], str]) -> None:

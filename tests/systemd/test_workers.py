@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hypersdkd.engine.journal_entries import MESSAGE_IDS
 from tests.guests.tiny import tiny_guest
 from tests.images import MIB, raw_disk
 from tests.systemd.box import Box
@@ -194,6 +195,27 @@ def test_guests_wait_where_systemd_starts_no_workers(box: Box, shut: Path) -> No
     until(box, "journalctl -u hypersdkd | grep -q 'systemd starts no worker'")
     box.run("systemctl", "start", "hypersdkd-worker.socket")
     assert record(box, job)["status"] == "completed"
+
+
+def entries(box: Box, *match: str) -> list[dict[str, str]]:
+    """Entries of the journal."""
+    said = box.run("journalctl", "--no-pager", "-o", "json", "-u", "hypersdkd", *match)
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def test_a_jobs_entries_are_found_in_the_journal(box: Box, shut: Path) -> None:
+    shut.touch()
+    good, bad = submit(box, "said"), submit(box, "unsaid", "missing.raw")
+    for job in (good, bad):
+        record(box, job)
+    (completed,) = [row for row in entries(box, f"HYPERSDKD_JOB={good}") if "guest completed" in row["MESSAGE"]]
+    assert (completed["PRIORITY"], completed["HYPERSDKD_GUEST"]) == ("6", "said")
+    assert completed["SYSLOG_IDENTIFIER"] == "hypersdkd"
+    found = entries(box, f"HYPERSDKD_JOB={bad}", "HYPERSDKD_CODE=source-missing", "-p", "warning")
+    assert {(row["HYPERSDKD_STAGE"], row["PRIORITY"]) for row in found} == {("load", "4")}
+    assert {row["MESSAGE_ID"] for row in found} == {MESSAGE_IDS[kind] for kind in ("guest failed", "job ended")}
+    jobs = {row["HYPERSDKD_JOB"] for row in entries(box, f"MESSAGE_ID={MESSAGE_IDS['job ended']}")}
+    assert {good, bad} <= jobs
 
 
 def test_a_hostile_worker_reaches_nothing(box: Box) -> None:
