@@ -27,7 +27,7 @@ def write_orders(shop: Workshop, claim: Claim, guests: Sequence[Guest]) -> None:
     in_use = shop.outputs_in_use
 
     def busy(path: Path) -> bool:
-        return in_use.get(path, claim.id) != claim.id
+        return in_use.setdefault(path, claim.id) != claim.id  # at once: other jobs are planned in other threads
 
     located = _located(shop, claim, guests) if claim.companions else guests
     located = [replace(guest, networks=shop.networks) for guest in located]

@@ -305,8 +305,9 @@ class JobWork:
     async def _finish(self, problem: Problem | None) -> None:
         ending = await asyncio.to_thread(self.ending, problem)
         self.claim = await self._shop.in_disk_thread(lambda: self._move_to_ended(ending))
-        for path in [path for path, job in self._shop.outputs_in_use.items() if job == self.claim.id]:
-            del self._shop.outputs_in_use[path]
+        for path, job in list(self._shop.outputs_in_use.items()):
+            if job == self.claim.id:
+                del self._shop.outputs_in_use[path]
         self._log_end(ending)
         self._shop.on_ended(self.claim, ending.problem)
 

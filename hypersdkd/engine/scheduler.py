@@ -205,6 +205,7 @@ class Scheduler:
         self._index.active.pop(job.claim.id, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             job_log(job.claim.id).error("a job's work ended in an error of hypersdkd itself", exc_info=error)
+            self._shaken = True  # its file lies in processing/: the next round takes it up anew
         self.wake()
 
 

@@ -73,3 +73,17 @@ async def test_orders_are_written_once_and_those_of_a_changed_document_replaced(
         assert WorkOrder.read(second.parent).guest.name == "c"
         write_orders(bench.shop, claim, [Guest("a", (source,))])
         assert not second.parent.exists()
+
+
+async def test_of_two_jobs_that_are_planned_at_once_one_gets_the_output(base: Path) -> None:
+    """Neither works yet when the other is planned: the plans themselves take the names."""
+    async with workbench(base, run=False) as bench:
+        source, problems = DiskSource("raw", str(disk(base))), []
+        for name in ("one.json", "two.json"):
+            bench.drop(name, b"{}")
+            claim = bench.shop.spool.claim(name)
+            assert claim is not None
+            write_orders(bench.shop, claim, [Guest("web", (source,))])
+            problems.append((guest_directory(bench.shop, claim, 1) / "journal.jsonl").read_text())
+        assert "output-exists" not in problems[0]
+        assert "another running job writes" in problems[1]

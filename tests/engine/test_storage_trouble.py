@@ -12,6 +12,8 @@ import pytest
 
 from hypersdkd.engine import job_work
 from hypersdkd.engine.claims import Claim, ClaimState, ClaimStore
+from hypersdkd.engine.spool import Spool
+from hypersdkd.model.job import JobState
 from tests.engine.fake_executor import FakeExecutor, hang
 from tests.engine.workbench import Workbench, disk, manifest, workbench
 from tests.problems import raises_problem
@@ -145,3 +147,24 @@ async def test_an_error_that_does_not_pass_ends_the_job_with_a_record(
         record = await bench.ended("a.json")
     assert (record["status"], record["code"]) == ("failed", "internal")
     assert "no such farm" in str(record["error"])
+
+
+async def test_a_job_whose_record_cannot_be_written_for_long_is_not_lost(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its work nor giving it up comes to an end; it is taken up again, not left in processing/ unseen."""
+    monkeypatch.setattr(job_work, "_STORAGE_RETRY", 0.001)
+    real, tried = Spool.finish, []
+
+    def finish(self: Spool, claim: Claim, outcome: JobState, sidecar: bytes) -> Claim:
+        tried.append(outcome)
+        if len(tried) <= 6:  # five of the work, one of giving up
+            raise PermissionError(errno.EPERM, "an administrator has made it immutable")
+        return real(self, claim, outcome, sidecar)
+
+    monkeypatch.setattr(Spool, "finish", finish)
+    executor = FakeExecutor()
+    async with workbench(base, executor) as bench, beating(bench):
+        bench.drop("a.json", manifest(disk(base)))
+        assert (await bench.ended("a.json"))["status"] == "completed"
+    assert (len(tried), len(executor.runs)) == (7, 1)
