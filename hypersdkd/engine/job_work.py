@@ -93,7 +93,7 @@ class JobWork:
         return JobSummary(
             id=self.claim.id,
             status=JobState.PROCESSING,
-            stage=running[0].stage.upper() if running else "QUEUED",
+            stage=(running[0].stage.upper() or "STARTING") if running else "QUEUED",
             progress=sum(map(share_of, folds)) // len(folds) if folds else 0,
             started_at=self.claim.claimed_at,
             guests=tuple(fold.progress() for fold in running),

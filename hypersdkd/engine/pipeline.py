@@ -52,8 +52,11 @@ class Pipeline:
         of the journal itself."""
         earlier = recorded(fold(read_journal(self._directory)).publishing, self._order.guest)
         try:
+            if not earlier:
+                self._journal.append(EventType.STARTED)
             fresh_work(self._directory)
             if inspect_wanted(self._order.guest) and not earlier:
+                self._context.log("the appliance is made ready; the first time, for all guests, that takes a while")
                 self._context.prepare_system()
             unconfined = self._narrow()
             if earlier:
@@ -86,7 +89,6 @@ class Pipeline:
             self._context.warn(left)
 
     def _attempt(self, unconfined: Problem | None) -> None:
-        self._journal.append(EventType.STARTED)
         self._require_steps()
         self._clear_outputs()
         if unconfined is not None:

@@ -108,15 +108,25 @@ async def test_the_row_of_a_running_job(base: Path) -> None:
     async with workbench(base, executor) as bench:
         bench.drop("b.json", batch(disk(base), disk(base), disk(base)))
         await bench.until(lambda: len(executor.workers) == 2)
-        write(executor.runs[0].directory, EventType.PROGRESS, percent=50, bytes_done=5)
-        await bench.until(lambda: any(event.type is EventType.PROGRESS for _job, event in bench.events))
         work = bench.scheduler.job("b.json")
         assert work is not None
+        write(executor.runs[0].directory, EventType.PROGRESS, percent=50, bytes_done=5)
+        await bench.until(lambda: any(event.type is EventType.PROGRESS for _job, event in bench.events))
         row = work.summary()
         assert (row.status, row.stage, row.guests_total, row.guests_ended) == (JobState.PROCESSING, "CONVERT", 3, 0)
         assert [guest.percent for guest in row.guests] == [50, 0]
         assert row.progress == (55 + 20 + 0) // 3
         work.reread()
+
+
+async def test_a_guest_that_prepares_itself_is_starting(base: Path) -> None:
+    executor = FakeExecutor([lambda directory: write(directory, EventType.STARTED)])
+    async with workbench(base, executor) as bench:
+        bench.drop("b.json", manifest(disk(base)))
+        await bench.until(lambda: any(event.type is EventType.STARTED for _job, event in bench.events))
+        work = bench.scheduler.job("b.json")
+        assert work is not None
+        assert work.summary().stage == "STARTING"
 
 
 @pytest.mark.parametrize("running", [True, False], ids=["with running guests", "before any runs"])

@@ -467,3 +467,15 @@ def test_a_guest_that_is_too_full_to_be_fixed(
 def test_without_a_system_where_only_fix_asks_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.engine.test_pipeline.INSPECTING", Step("x", Stage.LOAD, lambda _context: None))
     assert fixing(tmp_path, monkeypatch, NONE, fix={}, fix_if_possible=True).state is JobState.COMPLETED
+
+
+def test_a_guest_has_started_before_its_appliance_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which takes a quarter of a minute the first time: it is not to be taken for one that waits for a slot."""
+    directory, order = make_guest(tmp_path, inspect={"enabled": True})
+    seen: list[int] = []
+    monkeypatch.setattr(GuestSession, "prepare", lambda _session: seen.append(folded(directory).attempts))
+    run(directory, order, steps())
+    assert (seen, folded(directory).attempts) == ([1], 1)
+    assert "the appliance is made ready" in capsys.readouterr().err
