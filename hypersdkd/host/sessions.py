@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,9 @@ _STATE, _SESSION, _START = 0, 3, 19
 
 #: Seconds between two looks at a session that is being ended; libguestfs's QEMU takes 2 to 3 seconds.
 _LOOK_AGAIN: Final = 0.02
+
+#: Seconds after each look at an environment that is empty. Loading a program takes some ms, on a busy host more.
+_EXEC_PAUSES: Final = (0.01, 0.05, 0.2)
 
 
 def boot_id() -> str:
@@ -109,11 +113,19 @@ def members(leader: ProcessStamp, marker: str) -> list[int]:
 
 
 def _may_carry(pid: int, marker: str) -> bool:
-    try:
-        environ = (_PROC / str(pid) / "environ").read_bytes()
-    except OSError:
-        return True
-    return not environ or os.fsencode(marker) in environ.split(b"\0")
+    """Whether its environment has the marker, or stays empty: for a moment in execve(2) each is."""
+    for pause in _EXEC_PAUSES:
+        try:
+            environ = (_PROC / str(pid) / "environ").read_bytes()
+        except OSError:
+            return True
+        if environ:
+            return os.fsencode(marker) in environ.split(b"\0")
+        time.sleep(pause)
+        fields = _stat(pid)
+        if fields is None or fields[_STATE] == "Z":
+            return False  # it was just ending
+    return True
 
 
 async def end_session(leader: ProcessStamp, marker: str) -> None:

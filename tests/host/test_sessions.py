@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hypersdkd.host.sessions import ProcessStamp, end_session, ended, members, read_stamp, write_stamp
+from hypersdkd.host import sessions
+from hypersdkd.host.sessions import ProcessStamp, boot_id, end_session, ended, members, read_stamp, write_stamp
 
 MARKER = "HYPERSDKD_TEST=here"
 
@@ -76,6 +77,32 @@ async def test_a_session_number_that_was_used_again_is_spared() -> None:
     await end_session(leader, MARKER)
     assert process.poll() is None
     close(process)
+
+
+def test_a_program_that_is_just_being_loaded_is_no_process_without_an_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In execve(2) the environment is empty for a moment; a foreign process would have been killed in it."""
+    proc = tmp_path / "41"
+    proc.mkdir()
+    (proc / "stat").write_text("41 (sleep) S 1 41 41 " + "0 " * 15 + "7 0")
+    monkeypatch.setattr(sessions, "_PROC", tmp_path)
+    leader = ProcessStamp(41, 7, boot_id())
+
+    def loaded(environment: bytes) -> None:
+        (proc / "environ").write_bytes(b"")
+        monkeypatch.setattr(sessions.time, "sleep", lambda _pause: (proc / "environ").write_bytes(environment))
+
+    loaded(b"A=1\0B=2\0")
+    assert members(leader, MARKER) == []
+    loaded(f"A=1\0{MARKER}\0".encode())
+    assert members(leader, MARKER) == [41]
+    loaded(b"")
+    assert members(leader, MARKER) == [41], "it was started without any"
+    monkeypatch.setattr(
+        sessions.time, "sleep", lambda _pause: (proc / "stat").write_text("41 (sleep) Z 1 41 41 " + "0 " * 15 + "7 0")
+    )
+    assert members(leader, MARKER) == [], "it was ending"
 
 
 async def test_older_processes_and_other_boots_are_spared() -> None:
