@@ -11,11 +11,13 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from hypersdkd.host.cgroup import cgroup_of, exists
+from hypersdkd.host.cgroup import cgroup_of, cpu_time, exists
 from hypersdkd.host.sessions import ProcessStamp, boot_id, ended, read_stamp
 from hypersdkd.host.worker_unit import SOCKET, Handover, UnitEnd, read_answer
 from hypersdkd.model.problem import Problem, ProblemError, one_line
@@ -39,28 +41,55 @@ _LOOK_AGAIN: Final = 0.02
 _ENDED_BY: Final = {
     "oom-kill": Problem("worker-out-of-memory", "the worker, or a tool of it, was ended because memory ran out"),
     "timeout": Problem("worker-timeout", "the worker ran longer than its unit's RuntimeMaxSec"),
-    "watchdog": Problem("worker-hung", "the worker gave no sign of life within its unit's WatchdogSec"),
 }
+
+#: Seconds without any use of a processor after which a worker is taken for hung: it waits ten minutes at the most, for
+#: another one that makes the appliance.
+_HUNG_SECONDS: Final = 1800.0
+
+#: Looks at the use of processors in that time.
+_LOOKS: Final = 20
 
 
 class UnitWorker:
     """A worker's unit. ``connection`` is ``None`` for one that a former daemon started."""
 
-    def __init__(self, run: GuestRun, leader: ProcessStamp, connection: socket.socket | None) -> None:
+    def __init__(
+        self, run: GuestRun, leader: ProcessStamp, connection: socket.socket | None, hung_seconds: float
+    ) -> None:
         self._run = run
         self._leader = leader
         self._connection = connection
+        self._hung_seconds = hung_seconds
+        self._hung: Problem | None = None
 
     async def wait(self) -> WorkerEnd:
-        """Until the unit is gone."""
+        """Until the unit is gone. One that hangs is ended."""
+        watching = asyncio.create_task(self._end_when_hung())
         try:
             if self._connection is not None:
                 await _closed(self._connection)
             await self._gone()
         finally:
+            watching.cancel()
             if self._connection is not None:
                 self._connection.close()
-        return _end(await asyncio.to_thread(UnitEnd.take, self._run.directory))
+        unit = await asyncio.to_thread(UnitEnd.take, self._run.directory)
+        if unit is None:
+            return WorkerEnd(problem=self._hung)
+        return WorkerEnd(unit.exit_status, unit.stopped, self._hung or _ENDED_BY.get(unit.result))
+
+    async def _end_when_hung(self) -> None:
+        """A process that waits for storage which does not answer, or was stopped, uses no processor."""
+        used, since = -1, time.monotonic()
+        while (now_used := cpu_time(self._leader.cgroup)) is not None:
+            if now_used != used:
+                used, since = now_used, time.monotonic()
+            elif time.monotonic() - since >= self._hung_seconds:
+                self._hung = Problem("worker-hung", f"the worker did nothing for {self._hung_seconds:.0f} s")
+                await self.kill()
+                return
+            await asyncio.sleep(self._hung_seconds / _LOOKS)
 
     async def kill(self) -> None:
         """End the main process; with it systemd ends all the unit."""
@@ -76,7 +105,7 @@ class UnitWorker:
             await _until_gone(self._leader.cgroup)
 
 
-async def start(run: GuestRun) -> UnitWorker:
+async def start(run: GuestRun, hung_seconds: float = _HUNG_SECONDS) -> UnitWorker:
     """Hand the guest to a new unit. Raises ``worker-unavailable`` where there is none to be had now."""
     await asyncio.to_thread(UnitEnd.take, run.directory)  # one that a killed daemon did not come to read
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -97,15 +126,15 @@ async def start(run: GuestRun) -> UnitWorker:
     except BaseException:
         connection.close()
         raise
-    return UnitWorker(run, leader, connection)
+    return UnitWorker(run, leader, connection, hung_seconds)
 
 
-async def adopt(run: GuestRun) -> UnitWorker | None:
+async def adopt(run: GuestRun, hung_seconds: float = _HUNG_SECONDS) -> UnitWorker | None:
     """The worker of a former daemon, if it lives, or if it is known how it ended."""
     leader = read_stamp(run.stamp)
     if leader is None:
         return None
-    worker = UnitWorker(run, leader, None)
+    worker = UnitWorker(run, leader, None, hung_seconds)
     if not leader.alive():
         await worker.kill()  # until what is left of its unit is gone, and has told how it ended
         if not UnitEnd.left(run.directory):
@@ -131,13 +160,19 @@ def _has_a_unit(leader: ProcessStamp) -> bool:
     return leader.boot == boot_id() and leader.cgroup not in {"", "/", cgroup_of(os.getpid())}
 
 
-def _end(unit: UnitEnd | None) -> WorkerEnd:
-    if unit is None:
-        return WorkerEnd()
-    return WorkerEnd(unit.exit_status, interrupted=unit.stopped, problem=_ENDED_BY.get(unit.result))
+class Plugin:
+    """``plugins.executor_systemd.hung_seconds``: seconds after which a worker that does nothing is ended."""
 
+    def __init__(self, settings: Mapping[str, object]) -> None:
+        """Raises ``ValueError`` for settings that make no sense."""
+        known = {"hung_seconds": _HUNG_SECONDS, **settings}
+        seconds = known.pop("hung_seconds")
+        if known or isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+            raise ValueError("the one setting is hung_seconds, a number of seconds above 0")
+        self._hung_seconds = float(seconds)
 
-@hookimpl
-def hypersdkd_executors() -> Sequence[Executor]:
-    """Declare the executor."""
-    return [Executor("systemd", start, adopt, outlives=True)]
+    @hookimpl
+    def hypersdkd_executors(self) -> Sequence[Executor]:
+        """Declare the executor."""
+        start_here = partial(start, hung_seconds=self._hung_seconds)
+        return [Executor("systemd", start_here, partial(adopt, hung_seconds=self._hung_seconds), outlives=True)]

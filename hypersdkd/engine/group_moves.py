@@ -49,7 +49,7 @@ class GroupMoves:
         """To the ended jobs, into a directory beside what the job's file will be there, ``ended``."""
         if claim.companions:
             directory = beside(ended)
-            directory.mkdir(mode=0o755, exist_ok=True)
+            directory.mkdir(mode=0o775, exist_ok=True)
             rename_together(self._layout.processing, directory, claim.companions)
             sync_directory(directory.parent)
             _remove_empty(directory)

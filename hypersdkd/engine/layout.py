@@ -70,7 +70,7 @@ class QueueLayout:
     def prepare(self) -> None:
         """Make what is missing. Raises ``ProblemError``: ``queue-unusable`` or ``queue-split``."""
         for directory in (self.base, self.drop, self.processing, self.processed, self.failed):
-            _make(directory, 0o755)
+            _make(directory, 0o775)
         for directory in (self.private, self.scratch, self.jobs):
             _make(directory, 0o750)
         device = self.base.stat().st_dev
@@ -87,7 +87,7 @@ class QueueLayout:
         """
         if self.private.is_dir():
             for directory in (self.drop, self.processing, self.processed, self.failed):
-                _make(directory, 0o755)
+                _make(directory, 0o775)
 
     def lock(self) -> int:
         """Become the only daemon of this queue; the lock lasts as long as the descriptor. ``queue-locked``."""

@@ -150,7 +150,7 @@ class Spool:
         """Write the outcome's sidecar and move the file beside it. The sidecar is there first."""
         date = today()
         directory = self._ended_directory(outcome, date)
-        directory.mkdir(mode=0o755, exist_ok=True)
+        directory.mkdir(mode=0o775, exist_ok=True)
         sync_directory(directory.parent)
         target = self._free_name(directory, claim.file)
         claim = self.claims.advance(claim, ClaimState.FINISHING, outcome=outcome.value, date=date, target=target)
@@ -160,7 +160,7 @@ class Spool:
         """The second half of :meth:`finish`; also for a claim found in state FINISHING at start."""
         outcome = JobState(claim.outcome)
         directory = self._ended_directory(outcome, claim.date)
-        directory.mkdir(mode=0o755, exist_ok=True)
+        directory.mkdir(mode=0o775, exist_ok=True)
         with contextlib.suppress(FileExistsError):  # only we wrote under that name: it was free
             write_new(self.layout.scratch, directory / (claim.target + SIDECARS[self._mode][outcome]), sidecar)
         self._companions.lay_by(claim, directory / claim.target)  # first: an ended job's file has them beside it

@@ -23,3 +23,17 @@ def exists(cgroup: str) -> bool:
     """Whether there is such a group; false where cgroup2 is not mounted, for then nobody knows."""
     below = cgroup.strip("/")
     return bool(below) and any((root / "cgroup.procs").exists() and (root / below).is_dir() for root in _ROOTS)
+
+
+def cpu_time(cgroup: str) -> int | None:
+    """Microseconds of processor time that all that was ever in the group has used; ``None`` if that is not known."""
+    for root in _ROOTS:
+        try:
+            lines = (root / cgroup.strip("/") / "cpu.stat").read_text().splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            name, _, value = line.partition(" ")
+            if name == "usage_usec":
+                return int(value)
+    return None

@@ -46,7 +46,7 @@ class OutputDirectory:
             raise fail("output-unwritable", f"{path} is more than {MAX_LEVELS} directories below {root}")
         try:
             if make:
-                root.mkdir(mode=0o755, parents=True, exist_ok=True)
+                root.mkdir(mode=0o775, parents=True, exist_ok=True)
             fd = os.open(root, _OPEN)
         except OSError as error:
             raise fail("output-unwritable", f"{root} cannot be opened: {error.strerror}") from error
@@ -129,7 +129,7 @@ class OutputDirectory:
 def _enter(name: str, parent: int, *, make: bool) -> int:
     if make:
         with contextlib.suppress(FileExistsError):
-            os.mkdir(name, 0o755, dir_fd=parent)
+            os.mkdir(name, 0o775, dir_fd=parent)
             sync_directory(Path(f"/proc/self/fd/{parent}"))
     return os.open(name, _OPEN, dir_fd=parent)
 

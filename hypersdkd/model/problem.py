@@ -250,7 +250,7 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         "Raise `RuntimeMaxSec=` by `systemctl edit hypersdkd-worker@` if the storage is only slow, then retry the job.",
     ),
     "worker-hung": CodeMeaning(
-        "The worker gave no sign of life and was ended.",
+        "The worker did nothing for half an hour (plugins.executor_systemd.hung_seconds) and was ended.",
         "Look for storage that does not answer in the kernel's log, then retry the job.",
     ),
     "worker-unavailable": CodeMeaning(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from hypersdkd_plugins import executor_systemd
-from hypersdkd_plugins.executor_systemd import adopt, hypersdkd_executors, start
+from hypersdkd_plugins.executor_systemd import Plugin, adopt, start
 
 from hypersdkd.host.sessions import ProcessStamp, write_stamp
 from hypersdkd.host.worker_unit import SOCKET, Handover, UnitEnd, answer
@@ -95,7 +95,7 @@ async def test_a_guest_is_handed_over_and_its_units_end_awaited(run: GuestRun, s
 
 @pytest.mark.parametrize(
     ("result", "code"),
-    [("oom-kill", "worker-out-of-memory"), ("timeout", "worker-timeout"), ("watchdog", "worker-hung")],
+    [("oom-kill", "worker-out-of-memory"), ("timeout", "worker-timeout")],
 )
 async def test_what_systemd_ends_is_a_problem(run: GuestRun, systemd: ServiceManager, result: str, code: str) -> None:
     worker, _ = await asyncio.gather(start(run), systemd.begin())
@@ -155,6 +155,23 @@ async def test_a_worker_of_a_former_daemon(run: GuestRun) -> None:
     assert await adopt(run) is None
 
 
+async def test_one_that_does_nothing_is_ended(
+    run: GuestRun, systemd: ServiceManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = iter([1, 2, 2])
+    monkeypatch.setattr(executor_systemd, "cpu_time", lambda _cgroup: next(used, 2))
+    worker, _ = await asyncio.gather(start(run, hung_seconds=0.1), systemd.begin())
+    _, end = await asyncio.gather(systemd.end(run.directory, UnitEnd("signal", "killed", "KILL")), worker.wait())
+    assert end.problem is not None
+    assert end.problem.code == "worker-hung"
+
+
 def test_it_is_declared() -> None:
-    (executor,) = hypersdkd_executors()
+    (executor,) = Plugin({"hung_seconds": 60}).hypersdkd_executors()
     assert (executor.name, executor.outlives) == ("systemd", True)
+
+
+@pytest.mark.parametrize("settings", [{"hung_seconds": 0}, {"hung_seconds": True}, {"hung": 1}, {"hung_seconds": "1"}])
+def test_settings_that_make_no_sense(settings: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="hung_seconds"):
+        Plugin(settings)

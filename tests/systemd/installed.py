@@ -79,6 +79,8 @@ def install(box: Box) -> None:
         if unit.suffix in {".service", ".socket", ".slice"}:
             box.run("install", "-m", "644", str(unit), "/etc/systemd/system/")
     put(box, DAEMON_DROP_IN, "/etc/systemd/system/hypersdkd.service.d/checkout.conf")
+    templated = DAEMON_DROP_IN.replace("bin/hypersdkd\n", "bin/hypersdkd --config /etc/hypersdkd/%i.yaml\n", 1)
+    put(box, templated, "/etc/systemd/system/hypersdkd@.service.d/checkout.conf")
     put(box, WORKER_DROP_IN, f"/etc/systemd/system/{WORKER}.service.d/checkout.conf")
     box.run("systemctl", "daemon-reload")
 

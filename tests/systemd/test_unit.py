@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,6 +15,15 @@ from hypersdkd.host.worker_unit import SOCKET
 
 UNITS = Path(__file__).parent.parent.parent / "systemd"
 SERVICES = ("hypersdkd.service", "hypersdkd@.service", "hypersdkd-worker@.service")
+
+#: Drop-ins that come along, and what the daemon's exposure is with each.
+OPENED = (
+    ("network.conf", 1.2),
+    ("outputs.conf", 0.5),
+    ("queue.conf", 0.5),
+    ("home.conf", 0.5),
+    ("local.conf", 0.8),
+)
 
 needs_analyze = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 
@@ -67,9 +77,7 @@ def test_their_exposure_stays_low(installed: Path, name: str) -> None:
 
 
 @needs_analyze
-@pytest.mark.parametrize(
-    ("drop_in", "most"), [("network.conf", 1.2), ("outputs.conf", 0.5), ("home.conf", 0.5), ("local.conf", 0.8)]
-)
+@pytest.mark.parametrize(("drop_in", "most"), OPENED)
 def test_what_a_drop_in_opens_is_known(installed: Path, drop_in: str, most: float) -> None:
     assert exposure(installed, "hypersdkd.service", drop_in) <= most
 
@@ -79,6 +87,14 @@ def read(name: str) -> configparser.ConfigParser:
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read(UNITS / name)
     return unit
+
+
+def test_every_drop_in_is_on_the_page_with_its_score() -> None:
+    told = re.findall(
+        r"^\| `(\w+\.conf)` \|.*\| ([\d.]+) \|$", (UNITS.parent / "docs/systemd.md").read_text(), re.MULTILINE
+    )
+    assert {name: float(score) for name, score in told} == dict(OPENED)
+    assert set(dict(OPENED)) == {path.name for path in (UNITS / "examples").iterdir()}
 
 
 def test_it_gives_the_daemon_time_to_drain() -> None:

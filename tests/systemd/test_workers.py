@@ -177,6 +177,21 @@ def test_a_time_limit_ends_the_unit_and_fails_the_guest(box: Box, shut: Path, re
     assert box.run("pgrep", "-f", "^sleep 98765", check=False) == ""
 
 
+def test_a_hung_worker_is_found_and_ended(box: Box, shut: Path) -> None:
+    put(box, CONFIG.replace("{", "{executor_systemd: {hung_seconds: 2}, "), "/etc/hypersdkd/hypersdkd.yaml")
+    box.run("systemctl", "reload", "hypersdkd")
+    try:
+        job = submit(box, "wait-frozen")
+        until_at_the_gate(box, job)
+        box.run("systemctl", "kill", "--signal=STOP", *units(box))
+        failed = record(box, job)
+    finally:
+        put(box, CONFIG, "/etc/hypersdkd/hypersdkd.yaml")
+        box.run("systemctl", "reload", "hypersdkd")
+    assert (failed["status"], failed["code"]) == ("failed", "worker-hung"), failed
+    assert units(box) == []
+
+
 def test_a_worker_that_somebody_stops_is_run_again(box: Box, shut: Path) -> None:
     job = submit(box, "wait-stopped")
     until_at_the_gate(box, job)
