@@ -41,6 +41,8 @@ _OTHERS: Final = {
     "--count": True,
     "--wait": False,
     "--force": False,
+    "--checksums": False,
+    "--inspect": False,
     "--help": False,
     "-h": False,
 }
@@ -155,9 +157,11 @@ def _add_manifest(commands: _Commands) -> None:
         actions, "generate", "write OUTDIR/STEM-manifest.json for a disk", "hypersdkd.cli.generate:generate"
     )
     # A missing word is answered in the Go client's words, so argparse may not count them.
-    generate.usage = "hyperctl manifest generate [-h] [--force] SRC OUTDIR"
+    generate.usage = "hyperctl manifest generate [-h] [--force] [--checksums] [--inspect] SRC OUTDIR"
     generate.add_argument("paths", nargs="*", metavar="SRC OUTDIR", help="the disk, and where to write its manifest")
     generate.add_argument("--force", action="store_true", help="replace a manifest that is there")
+    generate.add_argument("--checksums", action="store_true", help="read all of it, for its size and SHA-256")
+    generate.add_argument("--inspect", action="store_true", help="look into the guest: which system it has")
 
 
 def _add_job(commands: _Commands) -> None:

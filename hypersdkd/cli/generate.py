@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import tempfile
 from argparse import Namespace
 from pathlib import Path
-from typing import Final
 
 from hypersdkd.cli import exits
 from hypersdkd.cli.manifest_output import encoded, write_manifest
-from hypersdkd.cli.summary import show_summary
+from hypersdkd.cli.summary import facts_in_words, show_summary
 from hypersdkd.cli.terminal import Terminal
+from hypersdkd.engine.generation import drafted
+from hypersdkd.engine.plugins import Plugins
+from hypersdkd.engine.source_inspection import Inspection, SourcePlaces, inspect_source
+from hypersdkd.engine.workshop import WorkerPlugins
 from hypersdkd.host.image_file import opened
-from hypersdkd.host.open_source import OpenSource
-from hypersdkd.host.source_disk import read_disk
 from hypersdkd.host.source_type import type_by_content, type_by_name
-from hypersdkd.model.manifest_draft import ManifestDraft, name_from
-from hypersdkd.model.problem import CODES, ProblemError, fail
-
-#: Types that can be judged here.
-_JUDGED: Final = frozenset({"vmdk", "vhd", "vhdx", "raw", "qcow2", "vdi"})
-
-#: Seconds for reading an image's tables, as LOAD takes them.
-_JUDGE_SECONDS: Final = 300.0
+from hypersdkd.model.guest import DiskSource
+from hypersdkd.model.manifest_draft import ManifestDraft, ManifestWish, name_from
+from hypersdkd.model.problem import ProblemError, fail
 
 
 def generate(arguments: Namespace, terminal: Terminal) -> int:
@@ -35,11 +33,8 @@ def generate(arguments: Namespace, terminal: Terminal) -> int:
         )
     source, directory = arguments.paths
     _refuse_other_kinds(source)
-    exists = is_here(source)
-    if exists:
-        path, name, source_type = str(Path(source).absolute()), name_from(Path(source).stem), type_here(source)
-        _warn_if_refused(source, source_type, terminal)
-        draft = ManifestDraft(path, source_type, name, inspect=False, fix=False)
+    if is_here(source):
+        draft = _drafted(source, arguments, terminal)
     else:
         draft = ManifestDraft(source, type_by_name(source))
         terminal.note("WARNING", f"{source} does not exist here; its type is taken from its name")
@@ -52,9 +47,45 @@ def generate(arguments: Namespace, terminal: Terminal) -> int:
     terminal.note("SUCCESS", "Manifest generated!")
     terminal.info(f"Manifest saved to: {target}")
     show_summary(terminal, document)
-    if exists:
-        terminal.info("INSPECT and FIX are off: this build does not look into the guest")
+    for line in facts_in_words(draft.metadata):
+        terminal.info(line)
     return exits.FINE
+
+
+def _drafted(source: str, arguments: Namespace, terminal: Terminal) -> ManifestDraft:
+    """From a look at the source, as LOAD takes it. One that it refuses is written down all the same, with a warning,
+    since the source may be mended."""
+    path = Path(source).absolute()
+    wish = ManifestWish(str(path), checksums=arguments.checksums, inside=arguments.inspect)
+    source_type = type_here(source)
+    bare = ManifestDraft(str(path), source_type, name_from(path.stem), inspect=False, fix=False)
+    try:
+        str(path).encode()
+        found = asyncio.run(_looked_at(DiskSource(source_type, str(path.resolve())), wish))
+    except UnicodeEncodeError:
+        return bare  # which says so when it is written
+    except ProblemError as error:
+        terminal.note("WARNING", f"The source cannot be looked at: {error.problem.message}; {error.problem.remedy}")
+        return bare
+    except OSError as error:
+        terminal.note("WARNING", f"The source cannot be looked at: {os.strerror(error.errno or 0).lower()}")
+        return bare
+    if found.problem is not None:
+        message, remedy = found.problem.message, found.problem.remedy
+        terminal.note("WARNING", f"The daemon will refuse this source: {message}; remedy: {remedy}")
+        return bare
+    for each in found.warnings:
+        terminal.note("WARNING", str(each.get("message", "")))
+    return drafted(wish, source_type, found)
+
+
+async def _looked_at(source: DiskSource, wish: ManifestWish) -> Inspection:
+    """By the plugins that come along: the daemon's own, and its settings, are not for whoever runs this."""
+    plugins = await asyncio.to_thread(Plugins.load)
+    # Where sources may lie, the daemon knows.
+    with tempfile.TemporaryDirectory(prefix="hyperctl-") as scratch:
+        places = SourcePlaces(Path(scratch), ("/",), WorkerPlugins.of(plugins, (), {}))
+        return await inspect_source(places, source, checksums=wish.checksums, inside=wish.inside)
 
 
 def is_here(source: str) -> bool:
@@ -74,25 +105,6 @@ def _refuse_other_kinds(source: str) -> None:
     except (OSError, ValueError):
         return
     raise fail("source-not-regular", f"{source} is {'a directory' if path.is_dir() else 'not a regular file'}")
-
-
-def _warn_if_refused(source: str, source_type: str, terminal: Terminal) -> None:
-    """Say now what LOAD will say later; the manifest is written all the same, since the source may be mended."""
-    refused = "The daemon will refuse this source"
-    if source_type not in _JUDGED:
-        unread = f"no plugin that comes along reads sources of type {source_type}"
-        terminal.note("WARNING", f"{refused}: {unread}; remedy: {CODES['source-type-unknown'].remedy}")
-        return
-    try:
-        path = Path(source).resolve()
-        # Where sources may lie, the daemon knows.
-        with OpenSource([Path("/")], seconds=_JUDGE_SECONDS) as files:
-            files.open(str(path))
-            read_disk(files, source_type)
-    except ProblemError as error:
-        terminal.note("WARNING", f"{refused}: {error.problem.message}; remedy: {error.problem.remedy}")
-    except OSError as error:
-        terminal.note("WARNING", f"The source cannot be looked at: {os.strerror(error.errno or 0).lower()}")
 
 
 def type_here(source: str) -> str:

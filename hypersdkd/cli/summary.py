@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from hypersdkd.cli.terminal import Terminal
+from hypersdkd.cli.text import size
 from hypersdkd.model.guest import OUTPUT_FORMATS, Guest
 from hypersdkd.model.guest_wishes import fix_wanted
 
@@ -43,6 +44,28 @@ def show_job_config(terminal: Terminal, document: Mapping[str, object]) -> None:
         terminal.say(f"  {number}. " + "; ".join(f"{key}: {value}" for key, value in rows))
     if len(jobs) > LISTED:
         terminal.say(f"  and {len(jobs) - LISTED} more")
+
+
+def facts_in_words(facts: Mapping[str, object]) -> Iterator[str]:
+    """What a generated manifest has as its ``metadata``, a line each: the disks, the hardware, the system."""
+    disks = facts.get("disks")
+    for number, disk in enumerate(disks if isinstance(disks, list) else (), start=1):
+        if isinstance(disk, Mapping):
+            length = disk.get("virtual_size")
+            words = [str(disk[key]) for key in ("file", "format", "variant") if disk.get(key)]
+            yield " ".join([f"Disk {number}:", *words, size(length) if isinstance(length, int) else ""]).rstrip()
+    hardware, cards, system = _inner(facts, "hardware"), facts.get("nics"), _inner(facts, "system")
+    memory = hardware.get("memory_bytes")
+    words = [
+        f"{hardware['cpus']} CPUs" if hardware.get("cpus") else "",
+        f"{size(memory)} memory" if isinstance(memory, int) and memory else "",
+        str(hardware.get("firmware") or ""),
+        f"{len(cards)} network cards" if isinstance(cards, list) and cards else "",
+    ]
+    if any(words):
+        yield f"Hardware: {', '.join(filter(None, words))}"
+    if system:
+        yield f"System: {system.get('product') or system.get('os_type')}, {system.get('firmware')}"
 
 
 def _job_rows(job: Mapping[str, object]) -> list[tuple[str, object]]:

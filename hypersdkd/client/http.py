@@ -118,9 +118,12 @@ class Daemon:
         query = f"?{urlencode({'name': name})}" if name else ""
         return self._post(f"/api/workflow/manifest/submit{query}", text, headers)
 
-    def generate_manifest(self, source_path: str, output_format: str = "", *, compress: bool = True) -> Reply:
-        """A manifest for a source that the daemon can see; without a format in the daemon's usual one."""
-        asked = {"source_path": source_path, "output_format": output_format or None, "compress": compress}
+    def generate_manifest(
+        self, source_path: str, output_format: str = "", *, compress: bool = True, **more: bool
+    ) -> Reply:
+        """A manifest for a source that the daemon can see; without a format in the daemon's usual one. ``more`` are
+        ``checksums`` and ``inspect``."""
+        asked = {"source_path": source_path, "output_format": output_format or None, "compress": compress, **more}
         given = {key: value for key, value in asked.items() if value is not None}
         return self._post("/api/workflow/manifest/generate", json.dumps(given).encode())
 

@@ -1,39 +1,61 @@
-"""A manifest for a disk that the daemon can see, from a look at the disk."""
+"""A manifest for a source that can be seen from here, from a look at it: disks, hardware, perhaps the system."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from hypersdkd.engine.source_inspection import Inspection, SourcePlaces, inspect_source
 from hypersdkd.host.image_file import ImageFile
 from hypersdkd.host.image_source import open_source
 from hypersdkd.host.source_type import type_by_content
-from hypersdkd.model.manifest_draft import ManifestDraft, name_from
-from hypersdkd.model.problem import fail
+from hypersdkd.model.guest import DiskSource
+from hypersdkd.model.manifest_draft import ManifestDraft, ManifestWish, name_from
+from hypersdkd.model.problem import ProblemError, fail
 
 
-def draft_manifest(source_path: str, roots: Sequence[Path], output_format: str, *, compress: bool) -> ManifestDraft:
-    """The manifest, with INSPECT and FIX off: nothing looks into the guest. Blocks.
+async def draft_manifest(wish: ManifestWish, places: SourcePlaces) -> ManifestDraft:
+    """The manifest, with INSPECT and FIX on where there is something to fix.
 
-    Raises what ``open_source`` does, and ``name-invalid`` for a path that no document can carry.
+    Raises whatever LOAD refuses the source with, what :func:`hypersdkd.engine.source_inspection.inspect_source` does,
+    and ``name-invalid`` for a path that no document can carry.
     """
-    path, fd = open_source(source_path, roots)
+    roots = [Path(root) for root in places.roots]
+    source_type = await asyncio.to_thread(_type_of, wish.source_path, roots)
     try:
-        source_type = type_by_content(ImageFile.of(fd, path.name), source_path)
-    finally:
-        os.close(fd)
-    try:
-        source_path.encode()
+        wish.source_path.encode()
     except UnicodeEncodeError:
         message = "The source's name is not UTF-8, which JSON cannot carry"
         raise fail("name-invalid", message, remedy="Rename the file.", path="source_path") from None
+    source = DiskSource(source_type, wish.source_path)
+    found = await inspect_source(places, source, checksums=wish.checksums, inside=wish.inside)
+    if found.problem is not None:
+        raise ProblemError(found.problem.at("source_path"))
+    return drafted(wish, source_type, found)
+
+
+def drafted(wish: ManifestWish, source_type: str, found: Inspection) -> ManifestDraft:
+    """The manifest of a source that LOAD takes. Its size is promised along with its checksum, if that is wanted."""
+    checksum = found.source.get("checksum")
     return ManifestDraft(
-        source_path,
+        wish.source_path,
         source_type,
-        name_from(PurePosixPath(source_path).stem),
-        inspect=False,
-        fix=False,
-        output_format=output_format,
-        compress=compress,
+        name_from(PurePosixPath(wish.source_path).stem),
+        inspect=found.fixable,
+        fix=found.fixable,
+        output_format=wish.output_format,
+        compress=wish.compress,
+        size=found.size if wish.checksums else None,
+        checksum=checksum if isinstance(checksum, str) else "",
+        metadata=found.facts(),
     )
+
+
+def _type_of(source_path: str, roots: Sequence[Path]) -> str:
+    path, fd = open_source(source_path, roots)
+    try:
+        return type_by_content(ImageFile.of(fd, path.name), source_path)
+    finally:
+        os.close(fd)

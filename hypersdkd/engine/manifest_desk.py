@@ -9,8 +9,11 @@ from typing import Final
 from hypersdkd.engine.generation import draft_manifest
 from hypersdkd.engine.key_book import KeyBook
 from hypersdkd.engine.queue_parts import QueueParts
+from hypersdkd.engine.source_inspection import SourcePlaces
 from hypersdkd.engine.submissions import Submissions
 from hypersdkd.engine.validation import validate
+from hypersdkd.engine.workshop import WorkerPlugins
+from hypersdkd.model.manifest_draft import ManifestWish
 from hypersdkd.model.problem import Problem, ProblemError
 from hypersdkd.model.replies import JOB_CONFIG, ManifestInvalidError, Receipt, Validation
 from hypersdkd.spec.types import Submission
@@ -18,6 +21,9 @@ from hypersdkd.spec.types import Submission
 #: Large manifests that are judged at once for those who ask by the API, and bytes from which on one is large.
 _JUDGED_AT_ONCE: Final = 4
 _LARGE: Final = 64 << 10
+
+#: Sources that are looked at at once, each by a process.
+_LOOKED_AT_ONCE: Final = 4
 
 #: What a submitted job config without a name is called.
 _JOB_NAME: Final = "job"
@@ -30,6 +36,7 @@ class ManifestDesk:
         self._parts = parts
         self._submissions = Submissions(parts.calls, parts.door, KeyBook(parts.layout.private / "keys"))
         self._judging = 0
+        self._looking = 0
 
     async def validate(self, text: bytes, syntax: str = "") -> Validation:
         """Judge a manifest by every plugin's rules, in disk mode a job config by its own.
@@ -62,10 +69,23 @@ class ManifestDesk:
         self._parts.intake.look_at(receipt.job_id)
         return receipt
 
-    async def generate(self, source_path: str, output_format: str, compress: bool) -> Mapping[str, object]:
-        """A manifest for a source that is below the allowed roots."""
-        roots = self._parts.places.source_roots
-        draft = await self._parts.queries.read(
-            lambda: draft_manifest(source_path, roots, output_format, compress=compress)
+    async def generate(self, wish: ManifestWish) -> Mapping[str, object]:
+        """A manifest for a source that is below the allowed roots. Raises ``request-busy`` besides."""
+        if self._looking >= _LOOKED_AT_ONCE:
+            problem = Problem("request-busy", f"{_LOOKED_AT_ONCE} sources are being looked at already")
+            raise ProblemError(problem, retry_after=1.0)
+        self._looking += 1
+        try:
+            return (await draft_manifest(wish, self._places())).document()
+        finally:
+            self._looking -= 1
+
+    def _places(self) -> SourcePlaces:
+        parts, configured = self._parts, self._parts.config.settings.plugins
+        return SourcePlaces(
+            scratch=parts.layout.scratch,
+            roots=tuple(map(str, parts.places.source_roots)),
+            plugins=WorkerPlugins.of(parts.calls.plugins, configured.dirs, configured.settings),
+            queue=tuple(map(str, parts.places.queue)),
+            appliance=str(parts.layout.appliance),
         )
-        return draft.document()

@@ -13,6 +13,7 @@ from hypersdkd.engine.journal import JournalWriter, read_journal
 from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.publication import Placement, publish, recorded
 from hypersdkd.engine.step_context import GuestContext
+from hypersdkd.host.boot_record import may_boot
 from hypersdkd.host.output_directory import opened_output
 from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.event import EventType
@@ -124,6 +125,8 @@ class Pipeline:
                 for part in (found,) if isinstance(found, SourceDisk) else found:
                     self._context.add_disk(part)
             self._context.settle_outputs()
+            if self._order.guest.dry_run and not inspect_wanted(self._order.guest):
+                self._context.finding("bootable", any(map(may_boot, self._context.disks)))
         for plugin, step in steps:
             try:
                 step.run(self._context)

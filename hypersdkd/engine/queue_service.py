@@ -24,6 +24,7 @@ from hypersdkd.engine.queries import with_record
 from hypersdkd.engine.queue_parts import QueueParts
 from hypersdkd.engine.queue_window import QueueWindow
 from hypersdkd.model.job import JobState, JobSummary
+from hypersdkd.model.manifest_draft import ManifestWish
 from hypersdkd.model.moment import today
 from hypersdkd.model.problem import ProblemError, fail
 from hypersdkd.model.replies import (
@@ -177,9 +178,9 @@ class QueueService:
         """Validate, then hand it to the first plugin that puts it into the queue."""
         return await self._desk.submit(text, syntax, idempotency_key, default_name)
 
-    async def generate(self, source_path: str, output_format: str, compress: bool) -> Mapping[str, object]:
+    async def generate(self, wish: ManifestWish) -> Mapping[str, object]:
         """A manifest for a source that is below the allowed roots."""
-        return await self._desk.generate(source_path, output_format, compress)
+        return await self._desk.generate(wish)
 
     # -- live -------------------------------------------------------------------------------------
 

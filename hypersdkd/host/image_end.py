@@ -8,7 +8,7 @@ from typing import Final
 
 from hypersdkd.host import image_vhd, image_vhdx, image_vmdk, image_vmdk_esx, ovf_xml, tar_index
 from hypersdkd.host.compressed_end import require_end
-from hypersdkd.host.image_file import SECTOR, ImageFile, opened
+from hypersdkd.host.image_file import ImageFile, opened
 from hypersdkd.host.image_header import Detected, detect, judge, require_format
 from hypersdkd.host.unpacking import COMPRESSIONS
 from hypersdkd.model.problem import ProblemError, fail
@@ -59,7 +59,7 @@ def _missing_end(image: ImageFile, suffix: str) -> str:
     elif found.format in COMPRESSIONS:
         require_end(image, found.format)
     elif suffix == "ova":
-        _require_archive(image)
+        require_format(image, "ova")
     elif suffix == "ovf":
         _require_text(image)
     else:
@@ -88,13 +88,6 @@ def _require_members(archive: ImageFile) -> None:
             part = archive.part(member.offset, member.size, member.file_name)
             suffix = PurePosixPath(member.name.lower()).suffix.removeprefix(".")
             _require_disk(part, detect(part), suffix)
-
-
-def _require_archive(image: ImageFile) -> None:
-    """Of what is called an archive and does not begin like one, or not yet."""
-    if image.size < SECTOR:
-        raise fail("image-truncated", f"{image.name} ends within its first header")
-    require_format(image, "ova")
 
 
 def _require_text(image: ImageFile) -> None:

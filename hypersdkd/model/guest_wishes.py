@@ -20,8 +20,10 @@ _NOTHING: Final = (("mode", "noop"), ("fix_level", "none"))
 
 
 def inspect_wanted(guest: Guest) -> bool:
-    """Whether the guest's system is to be looked at: it is asked for, or something else needs it."""
-    return inspect_asked(guest) or guest.dry_run or fix_wanted(guest) or boot_test_wanted(guest)
+    """Whether the guest's system is to be looked at: it is asked for, or something else needs it. A dry run does so
+    unless told otherwise."""
+    looks = guest.dry_run and guest.inspect is None
+    return inspect_asked(guest) or looks or fix_wanted(guest) or boot_test_wanted(guest)
 
 
 def inspect_asked(guest: Guest) -> bool:

@@ -187,6 +187,8 @@ def _disks(load: Load) -> tuple[DiskSource, ...]:
             DiskSource(
                 load.source_type,
                 load.source_path,
+                load.size,
+                load.checksum or "",
                 trusted=load.trust_source_type,
                 ignore_checksums=load.ignore_checksums,
             ),
@@ -195,6 +197,8 @@ def _disks(load: Load) -> tuple[DiskSource, ...]:
         DiskSource(
             disk.source_type,
             disk.source_path,
+            disk.size,
+            disk.checksum or "",
             trusted=disk.trust_source_type or load.trust_source_type,
             ignore_checksums=load.ignore_checksums,
         )

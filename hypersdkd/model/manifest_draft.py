@@ -5,7 +5,8 @@ Without pydantic, so that a command line that only writes one starts fast.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from hypersdkd.model.guest import OUTPUT_FORMATS, SOURCE_TYPES
@@ -15,8 +16,21 @@ MAX_NAME_BYTES: Final = 175
 
 
 @dataclass(frozen=True, slots=True)
+class ManifestWish:
+    """What somebody wants a manifest for: a source, as what it shall come out; whether its ``checksums`` shall be in
+    it, and whether to look ``inside`` the guest."""
+
+    source_path: str
+    output_format: str = OUTPUT_FORMATS[0]
+    compress: bool = True
+    checksums: bool = False
+    inside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ManifestDraft:
-    """What the manifest shall say. ``source_path`` is written as it is; an empty ``name`` is left out."""
+    """What the manifest shall say. ``source_path`` is written as it is; an empty ``name`` is left out, and so are
+    ``size`` (bytes), ``checksum`` and ``metadata`` where nothing is known."""
 
     source_path: str
     source_type: str = SOURCE_TYPES[0]
@@ -26,14 +40,21 @@ class ManifestDraft:
     output_format: str = OUTPUT_FORMATS[0]
     compress: bool = True
     validate: bool = True
+    size: int | None = None
+    checksum: str = ""
+    metadata: Mapping[str, object] = field(default_factory=dict)
 
     def document(self) -> dict[str, object]:
         """The manifest. Where FIX is off its words are empty, as the Go client writes them."""
         head: dict[str, object] = {"version": "1.0", **({"name": self.name} if self.name else {})}
+        promised = {
+            **({} if self.size is None else {"bytes": self.size}),
+            **({"checksum": self.checksum} if self.checksum else {}),
+        }
         return {
             **head,
             "pipeline": {
-                "load": {"source_type": self.source_type, "source_path": self.source_path},
+                "load": {"source_type": self.source_type, "source_path": self.source_path, **promised},
                 "inspect": {"enabled": self.inspect, "detect_os": self.inspect},
                 "fix": {
                     "fstab": {"enabled": self.fix, "mode": "stabilize-all" if self.fix else ""},
@@ -44,6 +65,7 @@ class ManifestDraft:
                 "convert": {"output_format": self.output_format, "compress": self.compress},
                 "validate": {"enabled": self.validate, "boot_test": False},
             },
+            **({"metadata": dict(self.metadata)} if self.metadata else {}),
         }
 
 

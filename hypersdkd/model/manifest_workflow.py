@@ -11,6 +11,8 @@ from hypersdkd.model.manifest_fields import (
     FIX_LEVELS,
     FSTAB_MODES,
     MAX_DISKS,
+    Bytes,
+    Checksum,
     Name,
     OutputFormat,
     OutputPath,
@@ -35,14 +37,16 @@ class LoadDisk(Section):
 
     source_type: SourceType
     source_path: SourcePath
+    size: Bytes | None = Field(None, alias="bytes")
+    checksum: Checksum | None = None
     trust_source_type: bool = False
 
 
 class Load(Section):
     """What to read: ``source_type`` and ``source_path``, or ``disks`` in boot order.
 
-    ``trust_source_type`` takes a raw disk that starts like another format for what it is; ``ignore_checksums`` an
-    appliance whose files are not what its ``.mf`` says.
+    ``bytes`` and ``checksum`` are what the file must have. ``trust_source_type`` takes a raw disk that starts like
+    another format for what it is; ``ignore_checksums`` an appliance whose files are not what its ``.mf`` says.
     """
 
     model_config = ConfigDict(
@@ -52,6 +56,8 @@ class Load(Section):
     disks: Annotated[list[LoadDisk], Field(min_length=1, max_length=MAX_DISKS)] | None = None
     source_type: str = Field("", validate_default=True, json_schema_extra={"enum": [*SOURCE_TYPES, ""]})
     source_path: str = Field("", validate_default=True)
+    size: Bytes | None = Field(None, alias="bytes")
+    checksum: Checksum | None = None
     trust_source_type: bool = False
     ignore_checksums: bool = False
 
@@ -171,6 +177,7 @@ class SingleManifest(Section):
     batch: object = None
     vms: object = None
     pipeline: Pipeline
+    metadata: object = None
 
 
 class BatchGuest(Section):
@@ -178,6 +185,7 @@ class BatchGuest(Section):
 
     name: RequiredName
     pipeline: Pipeline
+    metadata: object = None
 
 
 class BatchHead(Section):

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from hypersdkd.model.change import Change
+from hypersdkd.model.manifest_draft import ManifestWish
 from hypersdkd.model.replies import (
     Artifact,
     ArtifactContent,
@@ -75,8 +76,9 @@ class Workflow(Protocol):
         ``default_name`` becomes the manifest's ``name`` where it has none, and a job config's file is called so.
         """
 
-    async def generate(self, source_path: str, output_format: str, compress: bool) -> Mapping[str, object]:
-        """A complete manifest for a source below the allowed roots, which is looked at; ``source-…`` if not."""
+    async def generate(self, wish: ManifestWish) -> Mapping[str, object]:
+        """A complete manifest for a source below the allowed roots, which is looked at. Raises what LOAD refuses it
+        with, and ``request-busy``."""
 
     def revision(self, query: JobQuery) -> str:
         """Letters and digits that change whenever the page of ``query`` may have changed; empty while it always may."""

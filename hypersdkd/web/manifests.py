@@ -14,7 +14,7 @@ from hypersdkd.model.replies import ManifestInvalidError
 from hypersdkd.spec.service import Workflow
 from hypersdkd.web.access import key_space
 from hypersdkd.web.errors import json_reply, problem_reply, retry_later
-from hypersdkd.web.request import idempotency_key, manifest_request, read_body
+from hypersdkd.web.request import idempotency_key, manifest_wish, read_body
 
 #: What the Go API puts before a failure that is not the manifest's.
 NOT_SUBMITTED: Final = "Failed to submit manifest: "
@@ -62,8 +62,7 @@ async def submit_manifest(workflow: Workflow, request: web.Request) -> web.Respo
 
 async def generate_manifest(workflow: Workflow, request: web.Request) -> web.Response:
     """A manifest for a source that the daemon can see."""
-    wanted = manifest_request(await read_body(request))
-    return json_reply(await workflow.generate(wanted.source_path, wanted.output_format, wanted.compress))
+    return json_reply(await workflow.generate(manifest_wish(await read_body(request))))
 
 
 async def manifest_schema(workflow: Workflow, request: web.Request) -> web.Response:

@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
@@ -15,6 +14,7 @@ from aiohttp import web
 from hypersdkd.model.document import parse_document
 from hypersdkd.model.guest import OUTPUT_FORMATS
 from hypersdkd.model.job import JobState
+from hypersdkd.model.manifest_draft import ManifestWish
 from hypersdkd.model.problem import Problem, ProblemError, fail
 from hypersdkd.model.replies import SORTS, JobQuery
 
@@ -47,7 +47,13 @@ STATUS_WORDS: Final[Mapping[str, frozenset[JobState]]] = {
 }
 
 #: What a request for a manifest may say.
-_REQUEST_TYPES: Final[Mapping[str, type]] = {"source_path": str, "output_format": str, "compress": bool}
+_REQUEST_TYPES: Final[Mapping[str, type]] = {
+    "source_path": str,
+    "output_format": str,
+    "compress": bool,
+    "checksums": bool,
+    "inspect": bool,
+}
 
 #: Digits of an artifact's number: a job has 10,000 guests of 256 disks at most.
 _NUMBER_DIGITS: Final = 9
@@ -133,16 +139,7 @@ def idempotency_key(request: web.Request) -> str:
     return key
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestRequest:
-    """What a manifest is asked for: see ``docs/api.md``."""
-
-    source_path: str
-    output_format: str = OUTPUT_FORMATS[0]
-    compress: bool = True
-
-
-def manifest_request(text: bytes) -> ManifestRequest:
+def manifest_wish(text: bytes) -> ManifestWish:
     """The body of a request for a manifest, JSON or YAML. Raises ``document-…`` and ``request-invalid``."""
     given = parse_document(text).value
     for key, value in given.items():
@@ -158,7 +155,13 @@ def manifest_request(text: bytes) -> ManifestRequest:
         raise fail(
             "request-invalid", f"output_format must be one of: {', '.join(OUTPUT_FORMATS)}", path="output_format"
         )
-    return ManifestRequest(path, output_format, given.get("compress", True) is True)
+    return ManifestWish(
+        path,
+        output_format,
+        compress=given.get("compress", True) is True,
+        checksums=given.get("checksums", False) is True,
+        inside=given.get("inspect", False) is True,
+    )
 
 
 async def read_body(request: web.Request) -> bytes:

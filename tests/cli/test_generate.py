@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import os
 import subprocess
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hypersdkd.model.manifest import read_manifest
-from tests import vhds
+from tests import appliances, vhds
 from tests.cli.conftest import Run
 from tests.cli.test_recordings import GOLDEN
 
@@ -61,7 +63,8 @@ def test_a_source_that_is_here_is_looked_at(run: Run, elsewhere: Path, name: str
     make_image(name, form)
     result = run("manifest", "generate", name, ".", "--json")
     written = json.loads(Path(json.loads(result.out)["manifest_path"]).read_bytes())
-    assert (result.status, "will refuse" in result.err) == (0, source_type == "ami")
+    assert (result.status, "will refuse" in result.err) == (0, False)
+    assert written["metadata"]["disks"][0]["virtual_size"] >= 1 << 20
     assert written["pipeline"]["load"] == {"source_type": source_type, "source_path": str(elsewhere / name)}
     assert not written["pipeline"]["inspect"]["enabled"]
     assert not written["pipeline"]["fix"]["fstab"]["enabled"]
@@ -161,3 +164,31 @@ def test_two_words_are_needed(run: Run, words: list[str]) -> None:
     result = run("manifest", "generate", *words)
     assert result.status == 1
     assert "VM path and output directory required" in result.err
+
+
+def test_size_and_checksum_where_they_are_wanted(run: Run, elsewhere: Path) -> None:
+    make_image("a.qcow2", "qcow2")
+    result = run("manifest", "generate", "a.qcow2", ".", "--checksums")
+    load = json.loads(Path("a-manifest.json").read_bytes())["pipeline"]["load"]
+    digits = hashlib.sha256(Path("a.qcow2").read_bytes()).hexdigest()
+    assert (load["bytes"], load["checksum"]) == (Path("a.qcow2").stat().st_size, f"sha256:{digits}")
+    assert "Disk 1: qcow2 v3 1.0 MiB" in result.out
+
+
+def test_an_appliance_in_words(run: Run, elsewhere: Path) -> None:
+    make_image("disk1.qcow2", "qcow2")
+    text = appliances.ovf([{"file": "disk1.qcow2", "capacity": 1, "format": appliances.QCOW2}])
+    appliances.ova(Path("web01.ova"), {"web01.ovf": text, "disk1.qcow2": Path("disk1.qcow2").read_bytes()})
+    result = run("manifest", "generate", "web01.ova", ".")
+    assert "Disk 1: disk1.qcow2 qcow2 v3 1.0 MiB" in result.out
+    assert "Hardware: 2 CPUs, 4.0 GiB memory, 1 network cards" in result.out
+
+
+def test_a_cloud_image_is_one_whatever_it_is_called(run: Run, elsewhere: Path) -> None:
+    make_image("disk.qcow2", "qcow2")
+    appliances.ova(Path("image.tar"), {"disk.qcow2": Path("disk.qcow2").read_bytes()})
+    Path("image.tar.gz").write_bytes(gzip.compress(Path("image.tar").read_bytes()))
+    for name in ("image.tar", "image.tar.gz"):
+        assert run("manifest", "generate", name, ".", "--force").status == 0
+        written = json.loads(Path(f"{Path(name).stem}-manifest.json").read_bytes())
+        assert written["pipeline"]["load"]["source_type"] == "ami"

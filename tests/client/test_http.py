@@ -14,6 +14,7 @@ import pytest
 from hypersdkd.client import http as module
 from hypersdkd.client.address import Address, parse_address
 from hypersdkd.client.http import Daemon, DaemonRefusedError
+from hypersdkd.model.manifest_draft import ManifestWish
 from hypersdkd.model.problem import ProblemError, fail
 from hypersdkd.model.replies import JobQuery
 from hypersdkd.web.endpoints import ENDPOINTS
@@ -36,7 +37,7 @@ CALLS = {
     "retry_job": lambda daemon: daemon.retry_job("bad.json"),
     "validate_manifest": lambda daemon: daemon.validate_manifest(b"{}"),
     "submit_manifest": lambda daemon: daemon.submit_manifest(b"{}", "key"),
-    "generate_manifest": lambda daemon: daemon.generate_manifest("/srv/a.vmdk", "raw", compress=False),
+    "generate_manifest": lambda daemon: daemon.generate_manifest("/srv/a.vmdk", "raw", compress=False, inspect=True),
     "manifest_schema": lambda daemon: daemon.manifest_schema(),
     "schema_of_job_configs": lambda daemon: daemon.job_config_schema(),
     "openapi": lambda daemon: daemon.openapi(),
@@ -69,7 +70,7 @@ async def test_every_endpoint_has_a_call(url, unix, workflow, endpoint):
         assert (submitted, text) == ("submit", b"{}")
         assert key.endswith("key")  # the daemon keeps the keys of different callers apart
     if name == "generate_manifest":
-        assert workflow.calls[0] == ("generate", "/srv/a.vmdk", "raw", False)
+        assert workflow.calls[0] == ("generate", ManifestWish("/srv/a.vmdk", "raw", compress=False, inside=True))
     if name.startswith("job_") or name == "job":
         assert workflow.calls[0][1] == HOSTILE.id
 

@@ -1,36 +1,138 @@
-"""A manifest for a disk that the daemon sees, and no word about one that it may not."""
+"""A manifest for a source that the daemon sees, and no word about one that it may not."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hypersdkd.cli.manifest_output import encoded
 from hypersdkd.engine.generation import draft_manifest
+from hypersdkd.engine.guest_files import WorkOrder, guest_run
+from hypersdkd.engine.plugins import Plugins
+from hypersdkd.engine.source_inspection import SourcePlaces
+from hypersdkd.engine.workshop import WorkerPlugins
 from hypersdkd.model.manifest import read_manifest
-from hypersdkd.model.manifest_draft import ManifestDraft
+from hypersdkd.model.manifest_draft import ManifestDraft, ManifestWish
+from tests.engine.guests import folded
 from tests.problems import raises_problem
+from tests.sources.row import EXACT, Row
+from tests.sources.table import ROWS
 
 
-def draft(path: Path | str, root: Path, output_format: str = "qcow2", *, compress: bool = True) -> ManifestDraft:
-    return draft_manifest(str(path), [root.resolve()], output_format, compress=compress)
+@pytest.fixture(scope="module")
+def plugins() -> WorkerPlugins:
+    return WorkerPlugins.of(Plugins.load(), (), {})
 
 
-@pytest.mark.parametrize(("name", "form"), [("web 01.vmdk", "vmdk"), ("misnamed.vmdk", "qcow2"), ("disk.img", "raw")])
-def test_a_manifest_that_is_valid_as_it_is(tmp_path: Path, name: str, form: str) -> None:
-    path = tmp_path / name
-    subprocess.run(["qemu-img", "create", "-q", "-f", form, path, "1M"], check=True)
-    validation = read_manifest(encoded(draft(path, tmp_path, "raw", compress=False).document()))
+@pytest.fixture
+def draft(tmp_path: Path, plugins: WorkerPlugins):
+    """Drafts a manifest for a source below ``root``, of the test's directory unless told otherwise."""
+
+    def draft(path: Path | str, root: Path = tmp_path, **wishes: object) -> ManifestDraft:
+        places = SourcePlaces(tmp_path / "scratch", (str(root.resolve()),), plugins)
+        try:
+            return asyncio.run(draft_manifest(ManifestWish(str(path), **wishes), places))  # type: ignore[arg-type]
+        finally:
+            assert not (tmp_path / "scratch").exists() or os.listdir(tmp_path / "scratch") == []
+
+    return draft
+
+
+#: One of each type, and of those with several files or disks the ones that have them.
+GENERATED = [
+    next(row for row in ROWS if row.result == EXACT and row.source_type == source_type and words in row.variant)
+    for source_type, words in (
+        ("vmdk", "monolithicFlat"),
+        ("vmdk", "snapshot"),
+        ("vhd", "dynamic"),
+        ("vhdx", ""),
+        ("qcow2", ""),
+        ("vdi", ""),
+        ("raw", ""),
+        ("ova", "two disks"),
+        ("ovf", ""),
+        ("ami", "gz"),
+    )
+]
+
+
+@pytest.mark.parametrize("row", GENERATED, ids=str)
+def test_what_is_generated_is_converted_as_it_is(draft, tmp_path: Path, plugins: WorkerPlugins, row: Row) -> None:
+    (tmp_path / "source").mkdir()
+    made = row.make(tmp_path / "source")
+    drafted = draft(made.path, checksums=True)
+    validation = read_manifest(encoded(drafted.document()))
     assert (validation.problems, validation.warnings) == ((), ())
     (guest,) = validation.guests
-    assert (guest.name, guest.output_format, guest.compress) == (path.stem, "raw", False)
-    assert [(disk.source_type, disk.source_path) for disk in guest.disks] == [(form, str(path))]
+    (source,) = guest.disks
+    assert (source.source_type, source.source_path) == (row.source_type, str(made.path))
+    assert source.checksum.startswith("sha256:")
+    disks = drafted.metadata["disks"]
+    assert isinstance(disks, list)
+    assert [disk["virtual_size"] for disk in disks] == [-(-len(disk) // 512) * 512 for disk in made.disks]
+    out = str(tmp_path / "output" / "web01.qcow2")
+    directory = tmp_path / "guest"
+    directory.mkdir()
+    guest = replace(guest, outputs=(out,), output_root=str(tmp_path), output_name=out)
+    WorkOrder("web01.json", guest, (str(tmp_path),), (), plugins.names).write(directory)
+    subprocess.run(guest_run(directory, "web01.json", "web01").command, check=True, capture_output=True, timeout=120)
+    artifacts = folded(directory).report()["artifacts"]
+    assert isinstance(artifacts, Mapping)
+    for output, disk in zip(artifacts["outputs"], made.disks, strict=True):
+        (tmp_path / "right.raw").write_bytes(disk)
+        words = ["qemu-img", "compare", "-f", "raw", "-F", "qcow2", tmp_path / "right.raw", output]
+        subprocess.run(words, check=True, capture_output=True)
 
 
-def test_what_may_not_be_looked_at(tmp_path: Path) -> None:
+def test_what_an_appliance_tells_of_its_hardware(draft, tmp_path: Path) -> None:
+    made = GENERATED[7].make(tmp_path)
+    metadata = draft(made.path, compress=False, output_format="raw").document()["metadata"]
+    assert isinstance(metadata, dict)
+    assert [disk["file"] for disk in metadata["disks"]] == ["disk1.vmdk", "data.vmdk"]
+    assert metadata["hardware"]["cpus"] == 2
+    assert metadata["nics"][0]["mac"] == "00:50:56:aa:bb:01"
+
+
+def test_neither_size_nor_checksum_unless_they_are_wanted(draft, tmp_path: Path) -> None:
+    made = GENERATED[4].make(tmp_path)
+    drafted = draft(made.path, compress=False, output_format="raw")
+    assert drafted.document()["pipeline"] == {
+        "load": {"source_type": "qcow2", "source_path": str(made.path)},
+        "inspect": {"enabled": False, "detect_os": False},
+        "fix": {
+            "fstab": {"enabled": False, "mode": ""},
+            "grub": {"enabled": False},
+            "initramfs": {"enabled": False, "regenerate": False},
+            "network": {"enabled": False, "fix_level": ""},
+        },
+        "convert": {"output_format": "raw", "compress": False},
+        "validate": {"enabled": True, "boot_test": False},
+    }
+
+
+@pytest.mark.parametrize("boots", [True, False])
+def test_a_disk_that_may_boot_is_to_be_fixed(draft, tmp_path: Path, boots: bool) -> None:
+    (tmp_path / "a.raw").write_bytes(
+        b"\xeb\x63".ljust(510, b"\0") + (b"\x55\xaa" if boots else b"\0\0") + bytes(1 << 20)
+    )
+    drafted = draft(tmp_path / "a.raw")
+    assert (drafted.inspect, drafted.fix) == (boots, boots)
+
+
+def test_what_load_refuses_is_refused_with_its_reason(draft, tmp_path: Path) -> None:
+    row = next(row for row in ROWS if row.result == "source-incomplete" and row.source_type == "vmdk")
+    made = row.make(tmp_path)
+    with raises_problem("source-incomplete"):
+        draft(made.path)
+
+
+def test_what_may_not_be_looked_at(draft, tmp_path: Path) -> None:
     inside, outside = tmp_path / "in", tmp_path / "secret.raw"
     inside.mkdir()
     outside.write_bytes(b"x" * 512)
@@ -53,14 +155,14 @@ def test_what_may_not_be_looked_at(tmp_path: Path) -> None:
             draft(path, inside)
 
 
-def test_a_name_that_no_document_can_carry(tmp_path: Path) -> None:
+def test_a_name_that_no_document_can_carry(draft, tmp_path: Path) -> None:
     path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.raw")
     Path(path).write_bytes(b"x" * 512)
     with raises_problem("name-invalid"):
-        draft(path, tmp_path)
+        draft(path)
 
 
 @pytest.mark.parametrize("name", [".hidden.raw", "a\nb.raw", "x" * 200 + ".raw"])
-def test_what_no_job_could_be_called_is_left_out(tmp_path: Path, name: str) -> None:
+def test_what_no_job_could_be_called_is_left_out(draft, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"x" * 512)
-    assert draft(tmp_path / name, tmp_path).name == ""
+    assert draft(tmp_path / name).name == ""

@@ -35,7 +35,7 @@ def test_by_name(name: str, found: str) -> None:
         (b"\0" * 1024, "a.vmdk", "raw"),  # a VMDK would show
         (b"\0" * 1024, "a.ami", "ami"),
         (b"no xml", "a.ovf", "ovf"),
-        (b"\x1f\x8b" + b"\0" * 600, "a.ova", "ova"),  # gzip is no source type: the name is all there is
+        (b"\x1f\x8b" + b"\0" * 600, "a.ova", "ami"),  # what is compressed is a cloud image
         (b"", "a.qcow2", "raw"),
     ],
 )

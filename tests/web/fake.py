@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from hypersdkd.engine.broadcast import Broadcast, Listener
 from hypersdkd.model.event import Event, EventType
 from hypersdkd.model.job import GuestProgress, JobState, JobSummary
-from hypersdkd.model.manifest_draft import ManifestDraft
+from hypersdkd.model.manifest_draft import ManifestDraft, ManifestWish
 from hypersdkd.model.problem import Problem, fail
 from hypersdkd.model.replies import (
     Artifact,
@@ -115,9 +115,9 @@ class FakeWorkflow:
             raise ManifestInvalidError(self.validation)
         return Receipt("/q/to_be_processed/web01.json", "web01.json")
 
-    async def generate(self, source_path: str, output_format: str, compress: bool) -> Mapping[str, object]:
-        self._called("generate", source_path, output_format, compress)
-        return ManifestDraft(source_path, output_format=output_format, compress=compress).document()
+    async def generate(self, wish: ManifestWish) -> Mapping[str, object]:
+        self._called("generate", wish)
+        return ManifestDraft(wish.source_path, output_format=wish.output_format, compress=wish.compress).document()
 
     def revision(self, query: JobQuery) -> str:
         return self.version

@@ -9,7 +9,7 @@ from dataclasses import replace
 import jsonschema
 import pytest
 
-from hypersdkd.model.manifest_draft import ManifestDraft
+from hypersdkd.model.manifest_draft import ManifestDraft, ManifestWish
 from hypersdkd.model.problem import Problem, fail
 from hypersdkd.model.replies import Validation
 from tests.golden.real_daemon import daemon_on
@@ -76,16 +76,19 @@ GENERATE = "/api/workflow/manifest/generate"
 
 
 @pytest.mark.parametrize(
-    ("body", "call"),
+    ("body", "wish"),
     [
-        (b'{"source_path": "/srv/a.vmdk"}', ("/srv/a.vmdk", "qcow2", True)),
-        (b"source_path: /srv/a.vmdk\ncompress: false\noutput_format: raw\n", ("/srv/a.vmdk", "raw", False)),
+        (b'{"source_path": "/srv/a.vmdk"}', ManifestWish("/srv/a.vmdk")),
+        (
+            b"source_path: /srv/a.vmdk\ncompress: false\noutput_format: raw\nchecksums: true\ninspect: true\n",
+            ManifestWish("/srv/a.vmdk", "raw", compress=False, checksums=True, inside=True),
+        ),
     ],
 )
-async def test_a_manifest_for_a_source(url, workflow, body, call):
+async def test_a_manifest_for_a_source(url, workflow, body, wish):
     reply = await ask(url, "POST", GENERATE, body)
     assert reply.status == 200
-    assert workflow.calls == [("generate", *call)]
+    assert workflow.calls == [("generate", wish)]
     assert reply.json["pipeline"]["load"]["source_path"] == "/srv/a.vmdk"
 
 
