@@ -42,7 +42,7 @@ def terminal(elsewhere: Path) -> Iterator[pexpect.spawn]:
         cwd=str(elsewhere),
         encoding="utf-8",
         dimensions=(40, 200),
-        timeout=5,
+        timeout=30,
     )
     child.delaybeforesend = None
     yield child

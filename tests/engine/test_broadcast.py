@@ -24,7 +24,7 @@ def told(changes: list[Change]) -> list[object]:
 
 
 async def take(listener: Listener, count: int) -> list[Change]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         changes = [await listener.next() for _ in range(count)]
     assert None not in changes
     return [change for change in changes if change is not None]
@@ -33,7 +33,7 @@ async def take(listener: Listener, count: int) -> list[Change]:
 async def rest(listener: Listener) -> list[Change]:
     """Everything until the listener is ended."""
     changes = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while (change := await listener.next()) is not None:
             changes.append(change)
     return changes

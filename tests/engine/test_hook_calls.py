@@ -131,7 +131,7 @@ async def test_one_that_blocks_is_passed_over_until_it_returns(calls_of) -> None
     assert [answer for _record, answer in await calls.each(STATUS)] == [{"good": True}]
     assert len(asked) == 1, "its thread is busy: it is not asked again"
     gate.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(await calls.each(STATUS)) < 2:
             await asyncio.sleep(0.001)
     assert records["slow"].errors == 1
@@ -147,7 +147,7 @@ async def test_one_that_raises_after_its_time_disturbs_nobody(calls_of, caplog: 
     calls, records = calls_of(limit=0.05, late=late, good=lambda: {})
     await calls.each(STATUS)
     gate.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while calls._threads["late"].busy:
             await asyncio.sleep(0.001)
     assert records["late"].errors == 1

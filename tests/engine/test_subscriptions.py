@@ -165,7 +165,7 @@ async def test_one_that_is_stuck_does_not_hold_up_the_end(monkeypatch: pytest.Mo
     monkeypatch.setattr(subscriptions, "LAST_WORDS", 0.05)
     free = threading.Event()
     stuck = Ear("stuck", lambda changes: bool(free.wait(10)) and None)
-    async with asyncio.timeout(5), telling(stuck) as (told, _):
+    async with asyncio.timeout(20), telling(stuck) as (told, _):
         publish(told, 1)
         await stuck.until(1)
     free.set()

@@ -29,7 +29,7 @@ class Witness:
         self.something.set()
 
     async def until(self, wanted: tuple[str, bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while wanted not in self.seen:
                 self.something.clear()
                 await self.something.wait()

@@ -16,7 +16,7 @@ from hypersdkd.host.journald import send
 def journal(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "socket"))
-        listener.settimeout(5)
+        listener.settimeout(20)
         yield listener
 
 

@@ -52,7 +52,7 @@ async def test_grandchildren_that_ignore_sigterm_are_ended() -> None:
     process = start(script)
     leader, grandchild = stamp(process), int(process.first)  # type: ignore[attr-defined]
     assert {process.pid, grandchild} <= set(members(leader, MARKER))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await end_session(leader, MARKER)
     assert members(leader, MARKER) == []
     assert gone(grandchild)

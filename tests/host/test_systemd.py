@@ -20,7 +20,7 @@ def systemd(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     name = str(tmp_path / "notify") if request.param == "path" else f"\0hypersdkd-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(name)
-        listener.settimeout(5)
+        listener.settimeout(20)
         monkeypatch.setenv("NOTIFY_SOCKET", name.replace("\0", "@"))
         yield listener
 

@@ -458,7 +458,7 @@ def test_a_second_sigterm_ends_running_guests_and_they_run_again(daemon, gates, 
         os.kill(daemon.pid, signal.SIGTERM)
         until(lambda: daemon.api.status()["draining"] is True, daemon.base)
         os.kill(daemon.pid, signal.SIGTERM)
-        assert daemon.wait(timeout=5) == 0
+        assert daemon.wait(timeout=12) == 0
         assert daemon.worker_pids() == []
     assert (daemon.base / "processing" / "hurry.json").exists()
     daemon.start()

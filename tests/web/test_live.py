@@ -85,7 +85,7 @@ async def test_one_that_does_not_read_holds_up_nobody_when_it_is_cut_off(url, wo
         workflow.broadcast.publish("job", {"id": "x" * 20_000})
         await asyncio.sleep(0)
     workflow.broadcast.close()
-    async with asyncio.timeout(5):  # the server's end: everything that was sent, then a connection that is cut
+    async with asyncio.timeout(10):  # the server's end: everything that was sent, then a connection that is cut
         with contextlib.suppress(ConnectionError):
             while await reader.read(1 << 20):
                 pass
