@@ -10,7 +10,7 @@ from typing import Final
 
 from hypersdkd.engine.guest_files import remove_temporaries, remove_work
 from hypersdkd.engine.job_log import job_log
-from hypersdkd.engine.journal import JOURNAL, JournalReader, JournalWriter
+from hypersdkd.engine.journal import FLOOD, JOURNAL, JournalReader, JournalWriter
 from hypersdkd.engine.publication import recorded, withdraw
 from hypersdkd.host.files import is_locked
 from hypersdkd.host.inotify import FILE_GROWTH, Inotify
@@ -56,16 +56,24 @@ class Attendant:
         self._leaving = False
         self._left = asyncio.Event()
         self._doomed = False
+        self._flooding: asyncio.Task[None] | None = None
         self._last_status: int | None = None
         self._log = job_log(run.job_id, run.vm)
         self.fold = GuestFold(run.vm)
         self.read()
 
     def read(self) -> None:
-        """Take what is new in the journal."""
-        for event in self._reader.read():
-            self.fold.add(event)
-            self._on_event(event)
+        """Take what is new in the journal. A worker that writes more than any guest needs has been taken over: it is
+        ended before it costs the daemon its memory or its time."""
+        while self._flooding is None:
+            for event in self._reader.read():
+                self.fold.add(event)
+                self._on_event(event)
+            if self._worker is not None and max(self._reader.kept, self._reader.unread) > FLOOD:
+                self._log.error("the worker floods its journal and is ended", stage=self.fold.stage)
+                self._flooding = asyncio.create_task(self._kill())
+            if not self._reader.behind:
+                return
 
     @property
     def ended(self) -> bool:
@@ -121,9 +129,15 @@ class Attendant:
         if self._doomed:  # since before there was a worker to kill
             await self._worker.kill()
         end = await self._its_end(self._worker)
-        self._worker = None
         self.read()
-        if end is not None and not self.ended:
+        if self._flooding is not None:
+            await self._flooding
+        self._worker = None
+        if self._flooding is not None and end is not None:
+            await asyncio.to_thread(self._reader.cut)
+            self._flooding = None
+            self._settle_flooded()
+        elif end is not None and not self.ended:
             self._judge(end)
 
     async def _its_end(self, worker: WorkerHandle) -> WorkerEnd | None:
@@ -204,6 +218,12 @@ class Attendant:
         self._clean()
         self._append(EventType.FAILED, {"problem": Problem(code, message).as_dict()})
         return True
+
+    def _settle_flooded(self) -> None:
+        if not self.ended:
+            self._clean()
+            message = f"the worker wrote more than {FLOOD >> 20} MiB into its journal"
+            self._append(EventType.FAILED, {"problem": Problem("worker-flooded", message).as_dict()})
 
     def _settle_cancelled(self) -> None:
         placements = recorded(self.fold.publishing, self._guest)

@@ -13,7 +13,7 @@ from typing import Final
 
 from hypersdkd.engine.guest_files import WorkOrder
 from hypersdkd.engine.job_outcome import log_lines
-from hypersdkd.engine.journal import JOURNAL
+from hypersdkd.engine.journal import JOURNAL, PROGRESS_END
 from hypersdkd.model.event import Event
 from hypersdkd.model.problem import fail, one_line
 from hypersdkd.model.replies import EventPage
@@ -25,9 +25,6 @@ _JOURNAL_BYTES: Final = 256 << 20
 #: Bytes of one guest's log, and of all together, that are looked at for the last lines.
 _LOG_BYTES: Final = 1 << 20
 _ALL_LOGS_BYTES: Final = 16 << 20
-
-#: How a journal's line of progress ends: no text within it can, for quotes are escaped there.
-_PROGRESS: Final = b'"type":"progress"}\n'
 
 #: Time, guest's number, number in its journal: what events are ordered by.
 _Place = tuple[str, int, int]
@@ -68,7 +65,7 @@ def _lines(journal: Path, share: int) -> Iterator[bytes]:
             for line in file:
                 if not line.endswith(b"\n"):
                     break
-                if line.endswith(_PROGRESS):
+                if line.endswith(PROGRESS_END):
                     progress = line
                     continue
                 if progress:

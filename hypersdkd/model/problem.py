@@ -258,6 +258,10 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         "Start the workers' socket: `systemctl start hypersdkd-worker.socket`; or set executor: local.",
         503,
     ),
+    "worker-flooded": CodeMeaning(
+        "A worker wrote more into its journal than any guest needs, and was ended.",
+        "Treat the source as hostile: look at who made it before it is tried again.",
+    ),
     "worker-interrupted": CodeMeaning(
         "The daemon was stopped too often while this guest ran.",
         "Retry the job once the daemon runs steadily.",

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hypersdkd.engine import attendant as module
+from hypersdkd.engine import journal
 from hypersdkd.engine.attendant import Attendant, wait_all
 from hypersdkd.engine.guest_files import STAMP, guest_run, temporary_output
 from hypersdkd.engine.publication import Placement
@@ -340,3 +342,47 @@ async def test_an_executor_that_has_no_worker_now_is_waited_for(make: Make, gues
     with pytest.raises(ProblemError, match="later"):
         await attended(attendant)
     assert not attendant.ended
+
+
+@pytest.mark.parametrize("how", ["many lines", "one line", "a line without an end", "progress faster than it is read"])
+async def test_a_worker_that_floods_its_journal_is_ended(
+    make: Make, guest: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """What it writes is kept in the daemon's memory, and parsed in its loop."""
+    monkeypatch.setattr(module, "FLOOD", 20_000)
+    monkeypatch.setattr(journal, "_AT_ONCE", 1_000)
+    monkeypatch.setattr(journal.JournalReader.read, "__defaults__", (1_000,))
+    line = b'{"seq":%d,"time":"","vm":"","stage":"","x":"%s","type":"%s"}\n'
+
+    def flood(directory: Path) -> None:
+        write(directory, EventType.STARTED)
+        content = {
+            "many lines": b"".join(line % (number, b"x" * 100, b"warning") for number in range(3, 500)),
+            "one line": line % (3, b"x" * 30_000, b"progress"),
+            "a line without an end": b"x" * 30_000,
+            "progress faster than it is read": b"".join(line % (n, b"", b"progress") for n in range(3, 1000)),
+        }[how]
+        with (directory / journal.JOURNAL).open("ab") as file:
+            file.write(content)
+
+    executor = FakeExecutor([flood])
+    attendant = make(executor)
+    assert await attended(attendant) is JobState.FAILED
+    assert attendant.fold.problem is not None
+    assert attendant.fold.problem.code == "worker-flooded"
+    assert executor.workers[0].kills
+    assert (len(executor.runs), types(guest)[-1]) == (1, "failed")
+    assert (guest / journal.JOURNAL).stat().st_size < 32_000, "what was not read is gone"
+    assert left(guest.parent) == []
+
+
+async def test_what_a_day_of_progress_has_left_behind_is_no_flood(
+    make: Make, guest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that comes back reads all of it at once."""
+    monkeypatch.setattr(module, "FLOOD", 20_000)
+    write(guest, EventType.STARTED, EventType.STAGE_STARTED)
+    for percent in range(100):
+        write(guest, *[EventType.PROGRESS] * 3, percent=percent)
+    assert (guest / journal.JOURNAL).stat().st_size > 20_000
+    assert await attended(make(FakeExecutor())) is JobState.COMPLETED

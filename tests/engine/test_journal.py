@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hypersdkd.engine import journal
 from hypersdkd.engine.journal import JOURNAL, JournalReader, JournalWriter, read_journal
 from hypersdkd.model.event import EventType
 
@@ -128,3 +129,37 @@ def test_a_journal_is_not_a_link(tmp_path: Path) -> None:
     (tmp_path / JOURNAL).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic"):
         JournalWriter(tmp_path, "vm")
+
+
+def test_a_line_that_is_too_long_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "LINE_LIMIT", 200)
+    with JournalWriter(tmp_path, "web01") as writer:
+        writer.append(EventType.STARTED)
+        writer.append(EventType.WARNING, "load", {"message": "x" * 1000})
+        writer.append(EventType.FINISHED)
+    reader = JournalReader(tmp_path)
+    assert [event.type for event in reader.read()] == ["started", "finished"]
+    with (tmp_path / JOURNAL).open("ab") as file:
+        file.write(b"x" * 500)
+    assert (list(reader.read()), reader.unread) == ([], 500)
+    with (tmp_path / JOURNAL).open("ab") as file:
+        file.write(b"\n")
+    assert (list(reader.read()), reader.unread) == ([], 0)
+    with JournalWriter(tmp_path, "web01") as writer:
+        assert writer.append(EventType.CANCELLED).seq == 4
+    assert [event.type for event in reader.read()] == ["cancelled"]
+
+
+def test_a_long_journal_is_read_in_pieces_and_can_be_cut(tmp_path: Path) -> None:
+    with JournalWriter(tmp_path, "web01") as writer:
+        for percent in range(50):
+            writer.append(EventType.PROGRESS, "convert", {"percent": percent})
+    reader, found = JournalReader(tmp_path), []
+    for _piece in range(5):
+        found += reader.read(500)
+        assert reader.behind
+    assert found
+    assert (reader.unread > 0, reader.kept) == (True, 0), "progress is not kept"
+    reader.cut()
+    assert (list(reader.read()), reader.behind) == ([], False)
+    assert len(read_journal(tmp_path)) == len(found)
