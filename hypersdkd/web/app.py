@@ -44,6 +44,10 @@ LINGER_SECONDS: Final = 2.0
 SHUTDOWN_SECONDS: Final = 5.0
 
 
+#: Seconds in which callers that got through before the server stops have to say what they want: a connection whose
+#: request is on its way is as good as one that is being answered.
+FIRST_WORD_SECONDS: Final = 1.0
+
 #: Seconds that a client has to answer the end of a TLS connection.
 TLS_END_SECONDS: Final = 2.0
 
@@ -90,12 +94,20 @@ class Server:
     addresses: tuple[str, ...]
     runner: web.AppRunner
     listening: tuple[asyncio.Server, ...]
+    gates: tuple[Gate, ...]
     socket_file: tuple[Path, int] | None
 
     async def stop(self) -> None:
         """Answer what is running, then close; the unix socket's file goes unless another took its place."""
+        loop = asyncio.get_running_loop()
+        for listener in (listener for server in self.listening for listener in server.sockets):
+            loop.remove_reader(listener.fileno())
+        # A server that is closed drops what it has accepted and not made a connection of, which takes it two rounds.
+        for _ in range(3):
+            await asyncio.sleep(0)
         for server in self.listening:
             server.close()
+        await asyncio.gather(*(gate.hear_out(FIRST_WORD_SECONDS) for gate in self.gates))
         await self.runner.cleanup()
         if self.socket_file is not None:
             path, inode = self.socket_file
@@ -139,9 +151,8 @@ async def serve(
     ]
     socket_file = (socket_path, socket_path.lstat().st_ino) if socket_path is not None else None
     secure = admission.tls is not None
-    return Server(
-        tuple(address_of(listener, secure=secure) for listener in listeners), runner, tuple(listening), socket_file
-    )
+    addresses = tuple(address_of(listener, secure=secure) for listener in listeners)
+    return Server(addresses, runner, tuple(listening), tuple(gate for _, gate in gates), socket_file)
 
 
 def _tls_options(listener: socket.socket, admission: Admission) -> _TlsOptions:

@@ -27,6 +27,9 @@ ADDRESS_CONNECTIONS: Final = 64
 #: Seconds in which the head of the first request must be whole.
 HEAD_SECONDS: Final = 10.0
 
+#: Seconds between two looks for callers that have not been heard.
+_LOOK_AGAIN: Final = 0.01
+
 _log = structlog.get_logger("hypersdkd.web")
 
 
@@ -45,6 +48,11 @@ class Connection(web.RequestHandler):
     def is_void(self) -> bool:
         """Whether it will never be made: who accepted it is not told when its TLS handshake fails."""
         return self.peer is None and asyncio.get_running_loop().time() > self._void_at
+
+    @property
+    def awaits_its_first(self) -> bool:
+        """Whether a caller got through to us, and has not been heard yet."""
+        return self._until_head is not None or (self.peer is None and not self.is_void)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
@@ -100,6 +108,14 @@ class Gate:
         connection = Connection(self._server, self, self._headers, **self._options)
         self._open.add(connection)
         return connection
+
+    async def hear_out(self, seconds: float) -> None:
+        """Wait until all that got through have been heard, so that none is turned away; so long at the most."""
+        until = asyncio.get_running_loop().time() + seconds
+        while any(each.awaits_its_first for each in self._open):
+            if asyncio.get_running_loop().time() > until:
+                return
+            await asyncio.sleep(_LOOK_AGAIN)
 
     def is_crowded_by(self, peer: str) -> bool:
         """Whether an address, empty for this machine's, holds more than its share."""

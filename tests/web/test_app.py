@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import stat
@@ -85,6 +86,35 @@ async def test_an_inherited_socket_is_served(workflow):
         server = await serve(make_app(workflow), inherited=[listener])
         assert (await ask(server.addresses[0], "GET", "/healthz")).status == 200
         await server.stop()
+
+
+async def test_who_got_through_before_the_stop_is_answered(workflow, monkeypatch):
+    monkeypatch.setattr("hypersdkd.web.app.FIRST_WORD_SECONDS", 10.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = await serve(make_app(workflow), inherited=[listener])
+        reader, writer = await asyncio.open_connection(*listener.getsockname()[:2])
+        while not server.runner.server.connections:
+            await asyncio.sleep(0)
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.sleep(0)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+        await stopping
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_who_says_nothing_does_not_hold_the_stop_up(workflow, monkeypatch):
+    monkeypatch.setattr("hypersdkd.web.app.FIRST_WORD_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = await serve(make_app(workflow), inherited=[listener])
+        reader, writer = await asyncio.open_connection(*listener.getsockname()[:2])
+        while not server.runner.server.connections:
+            await asyncio.sleep(0)
+        await asyncio.wait_for(server.stop(), 5)
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_an_inherited_socket_must_be_local(workflow):
