@@ -107,8 +107,10 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         directory.chmod(0o755)
     leave = shutil.ignore_patterns(".*", "tests", "build", "*.egg-info", "__pycache__")
     shutil.copytree(ROOT, shared, ignore=leave, dirs_exist_ok=True)
-    for name in ("web01", "db01"):
-        build_vmdk(exports / f"{name}.vmdk", size_mib=64, data_mib=4)
+    build_vmdk(exports / "web01.vmdk", size_mib=64, data_mib=4)
+    (exports / "db01.source.raw").write_bytes(os.urandom(510) + bytes(2) + os.urandom(4 << 20))  # data, and no system
+    words = ["-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", "db01.source.raw", "db01.vmdk"]
+    subprocess.run(["qemu-img", "convert", *words], cwd=exports, check=True)
     with Box({shared: CHECKOUT, exports: "/srv/exports"}, [ROOT]) as box:
         box.run("sh", "-ec", PREPARE)
         machine = Machine(box)
@@ -140,8 +142,10 @@ def test_the_first_conversion(machine: Machine) -> None:
     assert len(said) >= 14
     report = json.loads(machine.box.run("sh", "-c", f"cat {QUEUE}/processed/*/{machine.jobs['web01']}.report.json"))
     assert report["status"] == "completed"
-    for name in ("web01", "db01"):
-        machine.box.run("qemu-img", "compare", f"/srv/exports/{name}.source.raw", f"{QUEUE}/output/{name}.qcow2")
+    assert "/etc/fstab" in {change["path"] for change in report["vms"][0]["changes"]}
+    machine.box.run("qemu-img", "check", f"{QUEUE}/output/web01.qcow2")
+    machine.box.run("qemu-img", "compare", "-f", "raw", "/srv/exports/web01.source.raw", "/srv/exports/web01.vmdk")
+    machine.box.run("qemu-img", "compare", "-f", "raw", "/srv/exports/db01.source.raw", f"{QUEUE}/output/db01.qcow2")
     (shown,) = [text for line, text in said.items() if line.startswith("hyperctl job show late01")]
     assert "late01.vmdk" in shown
     (listed,) = [text for line, text in said.items() if line == "hyperctl workflow list --status failed"]
