@@ -73,3 +73,48 @@ def share_of(fold: GuestFold) -> int:
         return 100
     low, high = _SPANS.get(fold.stage, (0, 0))
     return low + (high - low) * fold.progress().percent // 100
+
+
+class JobProgress:
+    """How far the guests of a job are together. Kept up guest by guest: a batch may have 10,000, and each event of
+    each of them wants the job's row."""
+
+    def __init__(self, folds: Sequence[GuestFold]) -> None:
+        self._folds = folds
+        self._shares = [0] * len(folds)
+        self._sum = 0
+        self._running: set[int] = set()
+        self.ended = 0
+        """Guests that have their outcome."""
+        self._ended = [False] * len(folds)
+        for number in range(len(folds)):
+            self.update(number)
+
+    def update(self, number: int) -> None:
+        """Take note of what became of a guest; the first is 0. Of one that is not known yet nothing."""
+        if number >= len(self._folds):
+            return
+        fold, share = self._folds[number], share_of(self._folds[number])
+        self._sum += share - self._shares[number]
+        self._shares[number] = share
+        has_ended = fold.state is not None
+        self.ended += has_ended - self._ended[number]
+        self._ended[number] = has_ended
+        if fold.attempts and not has_ended:
+            self._running.add(number)
+        else:
+            self._running.discard(number)
+
+    @property
+    def total(self) -> int:
+        """How many guests there are."""
+        return len(self._folds)
+
+    @property
+    def percent(self) -> int:
+        """Of all of them, whole."""
+        return self._sum // len(self._folds) if self._folds else 0
+
+    def running(self) -> Sequence[GuestFold]:
+        """Those that have begun and not ended, in the order of the guests."""
+        return [self._folds[number] for number in sorted(self._running)]

@@ -16,7 +16,7 @@ from hypersdkd.engine.claims import Claim, ClaimState
 from hypersdkd.engine.guest_files import WorkOrder, guest_run
 from hypersdkd.engine.job_log import job_log, log_event
 from hypersdkd.engine.job_orders import guest_directory, write_orders
-from hypersdkd.engine.job_outcome import log_lines, outcome_of, share_of
+from hypersdkd.engine.job_outcome import JobProgress, log_lines, outcome_of
 from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.plan import dropped_disk, suffix_of
 from hypersdkd.engine.workshop import Workshop
@@ -67,6 +67,7 @@ class JobWork:
         self.claim = claim
         self._shop = shop
         self._attendants: list[Attendant] = []
+        self._progress = JobProgress(())
         self._validation = Validation()
         self._told: dict[Path, int] = {}
         self._cancelled = False
@@ -88,17 +89,16 @@ class JobWork:
 
     def summary(self) -> JobSummary:
         """The job's row now; of its guests only those that run."""
-        folds = self.folds()
-        running = [fold for fold in folds if fold.state is None and fold.attempts]
+        running = self._progress.running()
         return JobSummary(
             id=self.claim.id,
             status=JobState.PROCESSING,
             stage=(running[0].stage.upper() or "STARTING") if running else "QUEUED",
-            progress=sum(map(share_of, folds)) // len(folds) if folds else 0,
+            progress=self._progress.percent,
             started_at=self.claim.claimed_at,
             guests=tuple(fold.progress() for fold in running),
-            guests_total=len(folds),
-            guests_ended=sum(fold.state is not None for fold in folds),
+            guests_total=self._progress.total,
+            guests_ended=self._progress.ended,
         )
 
     def folds(self) -> Sequence[GuestFold]:
@@ -186,6 +186,7 @@ class JobWork:
             if number % _SLICE == 0:
                 await asyncio.sleep(0)  # a batch may have 10,000 guests, and each has its files read
         self._attendants = attendants
+        self._progress = JobProgress(self.folds())
         self._logs_events = True
         return None
 
@@ -253,6 +254,7 @@ class JobWork:
 
     def _saw(self, directory: Path, event: Event) -> None:
         """Tell of each event once, however often the journal is read from its beginning."""
+        self._progress.update(int(directory.name) - 1)
         if event.seq > self._told.get(directory, 0):
             self._told[directory] = event.seq
             self._shop.on_event(self.claim.id, event)

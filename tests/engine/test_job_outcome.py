@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hypersdkd.engine.job_outcome import outcome_of, share_of
+from hypersdkd.engine.job_outcome import JobProgress, outcome_of, share_of
 from hypersdkd.model.event import Event, EventType
 from hypersdkd.model.job import JobState
 from hypersdkd.model.problem import Problem
@@ -65,3 +67,17 @@ def test_a_guests_share_grows_through_its_stages(stage: str, percent: int, share
     assert share_of(fold(events)) == share
     assert share_of(fold([])) == 0
     assert share_of(guests("f")[0]) == 100
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(EventType), st.integers(0, 100)), max_size=30))
+def test_the_progress_of_a_job_is_kept_up_guest_by_guest(told: list[tuple[int, EventType, int]]) -> None:
+    folds = [*guests("cf"), GuestFold("a"), GuestFold("b")]
+    progress = JobProgress(folds)
+    for number, (guest, kind, percent) in enumerate(told, start=2):
+        if guest < len(folds):
+            folds[guest].add(Event(number, kind, T, "", "convert", {"percent": percent}))
+        progress.update(guest)  # also of one that is not known yet
+        assert progress.percent == sum(map(share_of, folds)) // len(folds)
+        assert (progress.ended, progress.total) == (sum(fold.state is not None for fold in folds), 4)
+        assert progress.running() == [fold for fold in folds if fold.state is None and fold.attempts]
+    assert (JobProgress([]).percent, JobProgress([]).running()) == (0, [])
