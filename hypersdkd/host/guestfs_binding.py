@@ -150,9 +150,6 @@ class Guestfs(Protocol):
     def umount_all(self) -> None:
         """Unmount everything."""
 
-    def sync(self) -> None:
-        """Write out."""
-
     def statvfs(self, path: str) -> Mapping[str, int]:
         """statvfs(3)."""
 

@@ -1,4 +1,4 @@
-"""What a job is, the states it may be in, and how they follow each other."""
+"""What a job is, and the states it may be in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Final
 
 
 class JobState(StrEnum):
-    """Where a job is; each state has its directory in the queue."""
+    """Where a job is; each state has its directory in the queue. Only a retry leads back: failed or cancelled to
+    pending."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -18,15 +19,6 @@ class JobState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
-
-#: From a state to those that may follow it. A retry is ``failed|cancelled -> pending``.
-TRANSITIONS: Final[Mapping[JobState, frozenset[JobState]]] = {
-    JobState.PENDING: frozenset({JobState.PROCESSING, JobState.CANCELLED}),
-    JobState.PROCESSING: frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED}),
-    JobState.COMPLETED: frozenset(),
-    JobState.FAILED: frozenset({JobState.PENDING}),
-    JobState.CANCELLED: frozenset({JobState.PENDING}),
-}
 
 #: Files that record an outcome beside a job's file; never jobs themselves.
 SIDECAR_SUFFIXES: Final = (".report.json", ".meta.json", ".error.json")
