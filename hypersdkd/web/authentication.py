@@ -10,7 +10,7 @@ from aiohttp import web
 
 from hypersdkd.model.problem import Problem
 from hypersdkd.model.role import Role
-from hypersdkd.web.access import SAFE_METHODS, TOKEN_NAME, by_unix_socket, peer
+from hypersdkd.web.access import SAFE_METHODS, TOKEN_NAME, by_unix_socket, logged_path, peer
 from hypersdkd.web.admission import ADMISSION
 from hypersdkd.web.attempts import LIMIT
 from hypersdkd.web.errors import Handler, problem_reply
@@ -66,7 +66,7 @@ def _unknown(request: web.Request) -> web.Response:
     count, wait = request.app[ADMISSION].attempts.failed(address)
     if count <= LIMIT:
         last = {"note": "no more are logged for a minute"} if count == LIMIT else {}
-        _log.warning("token refused", address=address, method=request.method, path=request.raw_path, **last)
+        _log.warning("token refused", address=address, method=request.method, path=logged_path(request), **last)
         challenge = f'{_CHALLENGE}, error="invalid_token"'
         return _refusal("token-unknown", "The token is none of those in force.", challenge)
     reply = problem_reply(

@@ -191,6 +191,14 @@ async def test_the_audit_log_says_the_tokens_name_and_keys_are_each_tokens_own(g
     assert "token=ci" in workflow.calls[-1][3]
 
 
+async def test_a_token_in_an_address_is_not_logged(guarded):
+    with capture_logs() as lines:
+        await guarded.ask("POST", f"{PAUSE}?access_token=se-cret", guarded.operate)
+        await guarded.ask("POST", f"{PAUSE}?a=1", guarded.operate)
+        await guarded.ask("GET", f"{STATUS}?access_token=se-cret", "wrong-wrong-wrong-wrong-wrong")
+    assert [line["path"] for line in lines] == [PAUSE, f"{PAUSE}?a=1", STATUS]
+
+
 async def test_a_token_that_was_taken_away_ends_its_stream(guarded):
     reader, writer = await connect(guarded.url, guarded.tls)
     request = f"GET /api/workflow/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {guarded.read}\r\n\r\n"
