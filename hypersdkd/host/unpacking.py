@@ -160,6 +160,8 @@ def unpack_member(archive: ImageFile, member: Member, target: Path, on_progress:
             f"{member.name} in {archive.name} was packed with its holes in {member.sparse}",
             remedy="Pack it by GNU tar of 2005 or later, or without --sparse.",
         )
+    if member.real_size > MAX_VIRTUAL_SIZE:
+        raise fail("image-limits", f"{member.name} in {archive.name} claims {member.real_size} bytes")
     data_at, segments = _pax_map(archive, member) if member.sparse == "pax" else _gnu_map(archive, member)
     done = 0
     with _Sparse(target, archive) as file:
@@ -289,11 +291,24 @@ class _Sparse:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
+        try:
+            if kind is None:
+                self._end()
+            else:
+                self._path.unlink()
+        finally:
+            os.close(self._fd)
+
+    def _end(self) -> None:
+        try:
             os.ftruncate(self._fd, self.size)
-        else:
+        except OSError as error:  # a file has 16 TiB at most on ext4
             self._path.unlink()
-        os.close(self._fd)
+            raise fail(
+                "output-unwritable",
+                f"{self._path.parent} cannot hold the {self.size} bytes of {self._name}: {error.strerror}",
+                remedy="Put the queue on a file system with larger files, such as XFS.",
+            ) from error
 
     def seek(self, offset: int) -> None:
         """What lies between is a hole."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import resource
 import subprocess
 from pathlib import Path
 
@@ -68,6 +69,18 @@ def test_a_bomb(tmp_path: Path) -> None:
     """Data of one kind, packed a thousand to one, beyond what is free of the ratio."""
     with raises_problem("image-limits"):
         unpacked(tmp_path / "a", zstd.compress(b"bomb" * (40 << 20)), "zstd")
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_file_that_is_too_large_for_its_place(tmp_path: Path) -> None:
+    """As 16 TiB are for ext4: the zeros were no write that could fail."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (vmdks.MIB, before[1]))
+    try:
+        with raises_problem("output-unwritable", "cannot hold the 2097152 bytes of a.packed: File too large"):
+            unpacked(tmp_path / "a", gzip.compress(bytes(2 * vmdks.MIB)), "gzip")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not (tmp_path / "a").exists()
 
 

@@ -85,6 +85,31 @@ def many_tables(place: Place) -> Path:
     return path
 
 
+#: Where the test's own VHDX has its numbers.
+_BLOCK, _SIZE, _SECTOR = ((2 << 20) + 65536 + more for more in (0, 8, 32))
+
+
+def vhdx(offset: int, data: bytes) -> Callable[[Place], Path]:
+    """A VHDX of 1 MiB in whose metadata, which have no checksum, some bytes are others."""
+    return lambda place: images.patch(vhds.vhdx(place.here / "disk.vhdx", 1 << 20, {}), offset, data)
+
+
+def vhdx_regions(offset: int, data: bytes) -> Callable[[Place], Path]:
+    """One in whose tables of regions some bytes are others; their sums are right."""
+
+    def make(place: Place) -> Path:
+        path = vhds.vhdx(place.here / "disk.vhdx", 1 << 20, {})
+        content = bytearray(path.read_bytes())
+        for at in (3 << 16, 4 << 16):
+            content[at + offset : at + offset + len(data)] = data
+            content[at + 4 : at + 8] = bytes(4)
+            content[at : at + 65536] = vhds.signed(bytes(content[at : at + 65536]))
+        path.write_bytes(content)
+        return path
+
+    return make
+
+
 _LIMIT = "image-limits"
 _QCOW2, _VMDK, _VDI, _VPC, _VHDX = (convert(form, "qcow2") for form in ("qcow2", "vmdk", "vdi", "vpc", "vhdx"))
 
@@ -197,6 +222,60 @@ CASES = (
         _VDI,
         REFUSES,
         "qemu knows a limit",
+    ),
+    Case(
+        "a VHDX of four exbibytes",
+        "vhdx",
+        vhdx(_SIZE, struct.pack("<Q", 1 << 62)),
+        _LIMIT,
+        _VHDX,
+        REFUSES,
+        "qemu knows a limit",
+    ),
+    Case(
+        "a VHDX of 64 TiB in blocks of 1 MiB",
+        "vhdx",
+        vhdx(_SIZE, struct.pack("<Q", 64 << 40)),
+        _LIMIT,
+        _VHDX,
+        REFUSES,
+        "its table is not there",
+    ),
+    Case(
+        "a VHDX in blocks of 2 GiB",
+        "vhdx",
+        vhdx(_BLOCK, struct.pack("<I", 1 << 31)),
+        _LIMIT,
+        _VHDX,
+        REFUSES,
+        "qemu knows a limit",
+    ),
+    Case(
+        "a VHDX in sectors of nothing",
+        "vhdx",
+        vhdx(_SECTOR, struct.pack("<I", 0)),
+        _LIMIT,
+        _VHDX,
+        REFUSES,
+        "qemu knows two sizes",
+    ),
+    Case(
+        "a VHDX of four billion regions",
+        "vhdx",
+        vhdx_regions(8, struct.pack("<I", 0xFFFFFFFF)),
+        "image-invalid",
+        _VHDX,
+        REFUSES,
+        "qemu knows a limit",
+    ),
+    Case(
+        "a VHDX with a table of 4 GiB",
+        "vhdx",
+        vhdx_regions(16 + 24, struct.pack("<I", 0xFFF00000)),
+        "image-truncated",
+        _VHDX,
+        REFUSES,
+        "beyond the end",
     ),
     Case("a VHD of four billion blocks", "vhd", many_blocks, "image-limits", _VPC, REFUSES, "qemu knows a limit"),
 )

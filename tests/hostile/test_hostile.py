@@ -6,6 +6,7 @@ All go through one real daemon: the images as guests of a batch, the documents a
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hypersdkd.model.problem import CODES
-from tests.hostile import appliances, archives, bombs, damaged, disguised, manifests, places, references
+from tests.hostile import appliances, archives, bombs, damaged, disguised, manifests, packed, places, references
 from tests.hostile.case import SECRET, Case, Place
 from tests.hostile.manifests import DOCUMENTS, Document, naive
 from tests.images import MIB, raw_disk
@@ -24,12 +25,16 @@ from tests.system.jobs import batch, outcome, pipeline, run
 pytestmark = pytest.mark.system
 
 CORPUS: Mapping[str, tuple[Case, ...]] = {
-    "references": references.CASES,
+    "backing files": references.BACKING_FILES,
+    "data files": references.DATA_FILES,
+    "extents": references.EXTENTS,
+    "parents": references.PARENTS,
     "disguised": disguised.CASES,
     "places": places.CASES,
     "bombs": bombs.CASES,
     "damaged": damaged.CASES,
     "archives": archives.CASES,
+    "packed": packed.CASES,
     "appliances": appliances.CASES,
 }
 CASES = [pytest.param(kind, case, id=f"{kind}: {case.name}") for kind, cases in CORPUS.items() for case in cases]
@@ -61,7 +66,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     scene = Scene(process)
     for kind, cases in CORPUS.items():
         for number, case in enumerate(cases):
-            here = root / f"{kind}-{number:02d}"
+            here = root / f"{kind.replace(' ', '-')}-{number:02d}"
             here.mkdir()
             scene.spots[case.name] = Place(here, canary)
             scene.sources[case.name] = case.make(scene.spots[case.name])
@@ -69,8 +74,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         stages = {}
         for kind, cases in CORPUS.items():
             for number, case in enumerate(cases):
-                stages[f"{kind}-{number:02d}"] = pipeline(scene.sources[case.name], case.source_type)
-                stages[f"{kind}-{number:02d}"]["load"].update(case.load)
+                stages[f"{kind.replace(' ', '-')}-{number:02d}"] = pipeline(scene.sources[case.name], case.source_type)
+                stages[f"{kind.replace(' ', '-')}-{number:02d}"]["load"].update(case.load)
         ended = outcome_of(daemon, batch(**stages))
         names = [case.name for cases in CORPUS.values() for case in cases]
         scene.guests = dict(zip(names, ended["vms"], strict=True))
@@ -120,6 +125,8 @@ def test_the_corpus_is_large_enough() -> None:
     assert counts.total() >= 60 and min(counts.values()) >= 4
     names = [case.name for cases in CORPUS.values() for case in cases]
     assert len(set(names)) == len(names)
+    for kind in ("link", "device", "FIFO", "half a", "flipped", "way up", "holes", "wants|unpacks|one letter"):
+        assert sum(bool(re.search(kind, name)) for name in names) >= 4, kind
 
 
 def test_not_a_byte_of_the_host_is_left(scene: Scene) -> None:

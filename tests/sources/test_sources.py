@@ -11,6 +11,16 @@ import pytest
 
 from hypersdkd.engine.guest_files import WorkOrder
 from hypersdkd.engine.plugins import Plugins
+from hypersdkd.host import (
+    hyperv_disk,
+    image_file,
+    ovf_manifest,
+    ovf_xml,
+    qcow2_disk,
+    tar_index,
+    unpacking,
+    vmdk_disk,
+)
 from hypersdkd.model.guest import DiskSource, Guest
 from tests.engine.guests import folded
 from tests.sources.row import EXACT, Made, Row
@@ -82,3 +92,21 @@ def test_row(tmp_path: Path, source: Path, row: Row, plugins: tuple[str, ...]) -
 def test_the_document_has_the_table() -> None:
     assert DOCUMENT.read_text() == document(), "run script/sources"
     assert len({str(row) for row in ROWS}) == len(ROWS)
+
+
+def test_the_document_has_the_limits() -> None:
+    text = DOCUMENT.read_text()
+    mib, tib = 1 << 20, 1 << 40
+    for row in (
+        f"| a disk, also one that is unpacked | {image_file.MAX_VIRTUAL_SIZE // tib} TiB |",
+        f"| one table of an image | {image_file.MAX_TABLE // mib} MiB |",
+        f"| files of a VMDK | {vmdk_disk.MAX_FILES:,} |",
+        f"| an OVF | {ovf_xml.MAX_BYTES // mib} MiB |",
+        f"| a `.mf` | {ovf_manifest.MAX_BYTES // mib} MiB |",
+        f"| members of a tar archive | {tar_index.MAX_MEMBERS:,} |",
+        f"| bytes of a member's name | {tar_index.MAX_NAME:,} |",
+        f"zeros left out | {unpacking.FREE_OF_RATIO // mib} MiB, and {unpacking.MAX_RATIO} times what was read |",
+    ):
+        assert row in text, row
+    assert {vmdk_disk.MAX_LINKS, hyperv_disk.MAX_LINKS, qcow2_disk.MAX_LINKS} == {64}
+    assert "| a chain of snapshots, checkpoints or backing files | 64 |" in text
