@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -21,7 +22,7 @@ from hypersdkd.host.kvm import kvm_obstacle
 from hypersdkd.host.landlock import obstacle
 from hypersdkd.host.output_directory import opened_output
 from hypersdkd.host.packet_trace import TRACE_LIMIT, Said, question, said
-from hypersdkd.host.process import Finished
+from hypersdkd.host.process import PACKAGES, Finished
 from hypersdkd.host.virtual_machine import (
     PROGRAM,
     Connections,
@@ -31,6 +32,7 @@ from hypersdkd.host.virtual_machine import (
     run_machine,
     uefi_firmware,
 )
+from hypersdkd.model.guest import Guest
 from hypersdkd.model.guest_hardware import addresses, cards, firmware
 from hypersdkd.model.guest_wishes import boot_test_wanted
 from hypersdkd.model.problem import Problem, ProblemError, fail
@@ -57,7 +59,17 @@ _MONITOR_SECONDS: Final = 10.0
 @hookimpl
 def hypersdkd_steps() -> Sequence[Step]:
     """The last step of VALIDATE: it takes longest."""
-    return (Step("boot-test", Stage.VALIDATE, boot_test, order=900),)
+    return (Step("boot-test", Stage.VALIDATE, boot_test, order=900, require=require),)
+
+
+def require(guest: Guest) -> None:
+    """Raises ``tool-missing`` where a boot test is asked for and there is no QEMU for it."""
+    if boot_test_wanted(guest) and shutil.which(PROGRAM) is None:
+        raise fail(
+            "tool-missing",
+            f"{PROGRAM}, in which the guest is to be booted, is not installed",
+            remedy=f"Install it: `apt install {PACKAGES[PROGRAM]}`, or turn boot_test off.",
+        )
 
 
 def boot_test(context: StepContext) -> None:

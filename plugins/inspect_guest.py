@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypersdkd.model.guest_facts import GuestFacts
 from hypersdkd.model.guest_hardware import told_firmware
 from hypersdkd.model.guest_space import space_problem
-from hypersdkd.model.guest_wishes import fix_wanted, inspect_wanted
+from hypersdkd.model.guest_wishes import fix_wanted, inspect_wanted, virt_v2v_wanted
 from hypersdkd.model.problem import Problem, ProblemError, one_line
 from hypersdkd.model.stage import Stage
 from hypersdkd.spec.hooks import hookimpl
@@ -30,7 +30,8 @@ def inspect_guest(context: StepContext) -> None:
     needed = fix_wanted(context.guest) and not context.guest.fix_if_possible
     try:
         facts = context.system.facts
-        lack = space_problem(facts) if fix_wanted(context.guest) else None
+        ours = fix_wanted(context.guest) and not virt_v2v_wanted(context.guest, facts.os_type)
+        lack = space_problem(facts) if ours else None
         if lack is not None:
             raise ProblemError(lack)
     except ProblemError as error:
@@ -49,10 +50,9 @@ def _warnings(context: StepContext, facts: GuestFacts) -> list[Problem]:
     if told and told != facts.firmware:
         message = f"the guest was set to {told}, but its disk has a boot loader for {facts.firmware}"
         found.append(Problem("guest-firmware", message))
-    if fix_wanted(context.guest) and facts.os_type != "linux":
-        message = (
-            f"{one_line(facts.product or facts.os_type)}: only Linux guests are fixed; nothing is changed in this one"
-        )
+    by_others = virt_v2v_wanted(context.guest, facts.os_type)
+    if fix_wanted(context.guest) and facts.os_type != "linux" and not by_others:
+        message = f"{one_line(facts.product or facts.os_type)}: nothing is changed in it, only in Linux and Windows"
         remedy = "Prepare the guest before the export: install the virtio drivers in it."
         found.append(Problem("manifest-unsupported", message, remedy=remedy, path="pipeline.fix"))
     return found

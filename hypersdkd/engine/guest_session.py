@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,7 @@ from hypersdkd.model.disk import SourceDisk
 from hypersdkd.model.file_change import FileChange
 from hypersdkd.model.guest_facts import GuestFacts
 from hypersdkd.model.problem import Problem, ProblemError, fail
+from hypersdkd.spec.ports import LentDisks
 
 
 class Listener(Protocol):
@@ -48,6 +49,7 @@ class GuestSession:
         self._files: ApplianceFiles | None = None
         self._appliance: Appliance | None = None
         self._system: RecordedSystem | None = None
+        self._changed_by_program = False
         self._problem: Problem | None = None
 
     @property
@@ -81,13 +83,40 @@ class GuestSession:
 
         Raises ``appliance-failed`` when what was written may not be all there.
         """
-        if self._appliance is None or self._system is None:
+        if self._system is None:
             return None
-        appliance, self._appliance = self._appliance, None
-        appliance.shut_down()
-        if not self._system.changes:
+        changed = self._end_appliance() or self._changed_by_program
+        if not changed:
             return None
         return [overlaid(disk, overlay) for disk, overlay in zip(self._disks, self._overlays, strict=True)]
+
+    def change_disks(self, disks: Sequence[SourceDisk], program: Callable[[LentDisks], None]) -> None:
+        """End the appliance and have ``program`` change the overlays; where it raises they are of no use, and the
+        disks stay as they are.
+
+        Raises what :meth:`system` does, and ``program``.
+        """
+        self.system(disks)
+        self._end_appliance()
+        try:
+            program(LentDisks(tuple(self._overlays), self._environment(), tuple(read_keys(self._wish))))
+        except BaseException:
+            self._changed_by_program = False
+            raise
+        self._changed_by_program = True
+
+    def _environment(self) -> Mapping[str, str]:
+        files = self._files or prepare(self._cache)
+        settings = {"LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"} if files.kvm_obstacle else {}
+        return {"LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_PATH": str(files.directory), **settings}
+
+    def _end_appliance(self) -> bool:
+        """Whether anything was changed through it."""
+        if self._appliance is None or self._system is None:
+            return False
+        appliance, self._appliance = self._appliance, None
+        appliance.shut_down()
+        return bool(self._system.changes)
 
     def close(self) -> None:
         """End the appliance at once, whatever was written. Safe to call twice."""

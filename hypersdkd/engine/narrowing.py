@@ -26,8 +26,9 @@ from hypersdkd.host.output_directory import OutputDirectory
 from hypersdkd.host.private_tmp import hide_tmp
 from hypersdkd.host.self_confinement import confine_self, shortcoming
 from hypersdkd.host.socket_directory import socket_directory
+from hypersdkd.host.virt_v2v import windows_drivers
 from hypersdkd.model.guest import DiskSource
-from hypersdkd.model.guest_wishes import inspect_wanted
+from hypersdkd.model.guest_wishes import fix_wanted, inspect_wanted
 from hypersdkd.model.problem import Problem, ProblemError
 
 #: What programs and libguestfs read besides ``/usr``. Of ``/etc`` single names: a token file may lie there, and the
@@ -88,6 +89,8 @@ def narrow(directory: Path, order: WorkOrder) -> Problem | None:
         own = [str(work), str(artifacts), str(sockets), *(str(place.here) for place in _output_places(order, stack))]
         read = (str(directory), *_sources(order), *looked_into)
         run = (*_SYSTEM, *os.get_exec_path(), *_python(), *order.plugin_directories)
+        if fix_wanted(order.guest):
+            run = (*run, str(windows_drivers()))
         if appliance and os.geteuid() == 0 and hide_tmp((*read, *run), own):
             own.append("/tmp")  # noqa: S108
         prune = () if sockets == work else (str(sockets.parent),)

@@ -6,6 +6,7 @@ import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from hypersdkd.engine.fixing import fix_guest
 from hypersdkd.engine.guest_files import WorkOrder, fresh_work, remove_temporaries, remove_work
@@ -19,11 +20,14 @@ from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.event import EventType
 from hypersdkd.model.guest import DiskSource
 from hypersdkd.model.guest_space import space_problem
-from hypersdkd.model.guest_wishes import fix_wanted, inspect_asked, inspect_wanted
+from hypersdkd.model.guest_wishes import ENGINES, fix_wanted, inspect_asked, inspect_wanted, virt_v2v_wanted
 from hypersdkd.model.problem import Problem, ProblemError, fail
 from hypersdkd.model.report import fold
 from hypersdkd.model.stage import Stage
 from hypersdkd.spec.types import Loader, Step
+
+#: What a dry run leaves out.
+_WRITING: Final = frozenset({Stage.CONVERT, Stage.VALIDATE})
 
 
 class Pipeline:
@@ -104,11 +108,14 @@ class Pipeline:
             self._publish()
 
     def _require_steps(self) -> None:
-        """Without these nothing would be converted, or nothing checked: say so before the work, not after it."""
+        """What would fail for want of a plugin or a program is to do so before the work, not after it."""
         there = {step.stage for _plugin, step in self._plugins.steps}
         for stage in (Stage.CONVERT, Stage.VALIDATE):
             if stage not in there:
                 raise fail("plugin-failed", f"no plugin is loaded for {stage.value}", remedy="Enable the plugin again.")
+        for _plugin, step in self._plugins.steps:
+            if step.wanted(self._order.guest) and not (self._order.guest.dry_run and step.stage in _WRITING):
+                step.require(self._order.guest)
 
     def _run_stage(self, stage: Stage) -> None:
         declared = [(plugin, step) for plugin, step in self._plugins.steps if step.stage is stage]
@@ -142,7 +149,7 @@ class Pipeline:
     def _reason_to_skip(self, stage: Stage, declared: bool, wanted: bool) -> str:
         """Why a stage is left out; empty if it is not."""
         guest = self._order.guest
-        if guest.dry_run and stage in {Stage.CONVERT, Stage.VALIDATE}:
+        if guest.dry_run and stage in _WRITING:
             return "dry run"
         if stage not in {Stage.INSPECT, Stage.FIX}:
             return ""
@@ -158,16 +165,27 @@ class Pipeline:
     def _fix(self) -> None:
         """What is wrong with a guest that nobody asked to fix has been told by INSPECT; it is converted as it is."""
         guest = self._context.guest
+        by_virt_v2v = False
         try:
-            lack = space_problem(self._context.system.facts)
+            facts = self._context.system.facts
+            by_virt_v2v = virt_v2v_wanted(guest, facts.os_type)
+            lack = self._not_virt_v2v() if by_virt_v2v else space_problem(facts)
         except ProblemError as error:
             lack = error.problem
         if lack is None:
-            fix_guest(self._context, self._plugins.fixers, self._plugins.guest_checks)
+            if not by_virt_v2v:  # else its own step has done it
+                fix_guest(self._context, self._plugins.fixers, self._plugins.guest_checks)
         elif guest.fix_if_possible:
             self._context.log(f"nothing is fixed: {lack.message}")
         else:
             raise ProblemError(lack)
+
+    def _not_virt_v2v(self) -> Problem | None:
+        """Why the guest was not left to virt-v2v; ``None`` if it was."""
+        if any(step.name == ENGINES[1] for _plugin, step in self._plugins.steps):
+            return None
+        message = f"the guest is to be fixed by {ENGINES[1]}, and no plugin for it is loaded"
+        return Problem("plugin-failed", message, remedy="Enable the plugin again, or leave FIX out.")
 
     def _loader(self, disk: DiskSource) -> Loader:
         for loader in self._plugins.loaders:

@@ -24,6 +24,7 @@ from hypersdkd.model.event import VOLATILE_EVENTS, EventType
 from hypersdkd.model.file_change import FileChange
 from hypersdkd.model.guest import Guest, output_names
 from hypersdkd.model.problem import Problem, fail, one_line
+from hypersdkd.spec.ports import LentDisks
 
 #: Least seconds between two progress events of a stage: four a second at most.
 _PROGRESS_GAP: Final = 0.25
@@ -80,6 +81,10 @@ class GuestContext:
     def system(self) -> RecordedSystem:
         """The guest's own system."""
         return self._session.system(self._disks)
+
+    def change_disks(self, program: Callable[[LentDisks], None]) -> None:
+        """Have a program of the host change the guest."""
+        self._session.change_disks(self._disks, program)
 
     @property
     def findings(self) -> Mapping[str, object]:

@@ -58,6 +58,22 @@ GUEST_CODES: Final[Mapping[str, CodeMeaning]] = {
         "A file of the guest is not what it should be: a strange link, a device, or far too large.",
         "Look at the file in the guest; turn off the fix that needs it if that is how it shall be.",
     ),
+    "virt-v2v-failed": CodeMeaning(
+        "virt-v2v, which was to change the guest, ended with an error; nothing was published.",
+        "Read its output in the job's log; leave fix.engine out to have a Linux changed without it.",
+    ),
+    "virt-v2v-warning": CodeMeaning(
+        "virt-v2v changed the guest and told of something (a warning).",
+        "See whether the guest boots: validate.boot_test does.",
+    ),
+    "virtio-win-missing": CodeMeaning(
+        "What virt-v2v puts into a Windows so that it boots on KVM is not on this host.",
+        "Install the virtio-win drivers (or set VIRTIO_WIN) and rhsrvany for virt-v2v, or leave FIX out.",
+    ),
+    "guest-windows": CodeMeaning(
+        "The guest is a Windows, which hypersdkd leaves to virt-v2v and was not tested with (a warning).",
+        "Boot the converted guest before the old one is given up.",
+    ),
     "boot-failed": CodeMeaning(
         "The converted guest did not boot in a throw-away machine with virtio devices; it was not published.",
         "See the console's log and the picture among the job's artifacts; boot_test: false converts it all the same.",

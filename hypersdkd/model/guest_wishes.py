@@ -15,6 +15,12 @@ _DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
     "network": {"fix_level": "full"},
 }
 
+#: All keys of parts that a manifest's FIX has.
+CONCERNS: Final = (*_DEFAULTS, "leftovers", "selinux")
+
+#: Who changes the guest: hypersdkd's own fixers a Linux and virt-v2v a Windows, or virt-v2v whatever it is.
+ENGINES: Final = ("auto", "virt-v2v")
+
 #: Options by which a concern is as good as switched off.
 _NOTHING: Final = (("mode", "noop"), ("fix_level", "none"))
 
@@ -38,8 +44,21 @@ def boot_test_wanted(guest: Guest) -> bool:
 
 
 def fix_wanted(guest: Guest) -> bool:
-    """Whether the guest is to be changed: there is a FIX, and not each of the manifest's concerns is off in it."""
-    return any(concern_options(guest, concern) is not None for concern in _DEFAULTS)
+    """Whether the guest is to be changed: there is a FIX, and not each of the manifest's concerns is off in it.
+
+    virt-v2v knows no concerns.
+    """
+    return virt_v2v_asked(guest) or any(concern_options(guest, concern) is not None for concern in _DEFAULTS)
+
+
+def virt_v2v_asked(guest: Guest) -> bool:
+    """Whether virt-v2v is to change the guest, whatever system it is."""
+    return guest.fix is not None and guest.fix.get("enabled") is not False and guest.fix.get("engine") == "virt-v2v"
+
+
+def virt_v2v_wanted(guest: Guest, os_type: str) -> bool:
+    """Whether virt-v2v is to change the guest, which is a Windows, or it was asked for. ``os_type`` is INSPECT's."""
+    return virt_v2v_asked(guest) or (fix_wanted(guest) and os_type == "windows")
 
 
 def concern_options(guest: Guest, concern: str) -> Mapping[str, object] | None:

@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from hypersdkd.model.document import parse_document
 from hypersdkd.model.guest import DiskSource, Guest
 from hypersdkd.model.guest_hardware import told_hardware
+from hypersdkd.model.guest_wishes import CONCERNS
 from hypersdkd.model.manifest_artifact import ArtifactManifest
 from hypersdkd.model.manifest_fields import MAX_DISKS
 from hypersdkd.model.manifest_problems import (
@@ -240,6 +241,13 @@ def _unsupported(pipeline: Mapping[str, object], path: str) -> tuple[Problem, ..
         place = f"{path}.convert.enabled"
         message = f"{place}: CONVERT cannot be turned off; the guest is converted"
         warnings.append(Problem("manifest-unsupported", message, path=place))
+    fix = _member(pipeline, "fix")
+    if fix.get("engine") == "virt-v2v":
+        for part in CONCERNS:
+            if fix.get(part) is not None:
+                message = f"{path}.fix.{part} is not read: virt-v2v decides by itself what it changes"
+                remedy = "Remove it, or leave engine out."
+                warnings.append(Problem("manifest-unsupported", message, remedy=remedy, path=f"{path}.fix.{part}"))
     return tuple(warnings)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from hypersdkd.model.guest import SOURCE_TYPES
+from hypersdkd.model.guest_wishes import ENGINES
 from hypersdkd.model.manifest_fields import (
     FIX_LEVELS,
     FSTAB_MODES,
@@ -124,14 +125,20 @@ class Network(Toggle):
 
 
 class Fix(Toggle):
-    """What is changed in the guest. Where FIX is off, so are all its parts."""
+    """What is changed in the guest, and who does it. Where FIX is off, so are all its parts."""
 
+    engine: str = Field(ENGINES[0], json_schema_extra={"enum": [*ENGINES, ""]})
     fstab: Fstab | None = None
     grub: Grub | None = None
     initramfs: Initramfs | None = None
     network: Network | None = None
     leftovers: Toggle | None = None
     selinux: Toggle | None = None
+
+    @field_validator("engine")
+    @classmethod
+    def _known_engine(cls, value: str, info: ValidationInfo) -> str:
+        return check_switchable(ENGINES, value, enabled=info.data.get("enabled", True))
 
     @model_validator(mode="before")
     @classmethod

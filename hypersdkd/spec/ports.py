@@ -14,6 +14,19 @@ from hypersdkd.model.replies import QueueEntry, Receipt
 from hypersdkd.spec.system import GuestSystem
 
 
+@dataclass(frozen=True, slots=True)
+class LentDisks:
+    """The guest's disks, lent to a program that changes them: qcow2 files in boot order, over the sources.
+
+    ``environment`` has the variables by which a program that uses libguestfs finds the appliance that is there, and
+    ``keys`` the passphrases of encrypted devices.
+    """
+
+    overlays: tuple[Path, ...]
+    environment: Mapping[str, str]
+    keys: tuple[str, ...] = field(default=(), repr=False)
+
+
 class StepContext(Protocol):
     """What a step or loader may see and say. It lives in the worker, for one guest and one attempt."""
 
@@ -43,6 +56,11 @@ class StepContext(Protocol):
 
         Not to be asked for after that. Raises ``appliance-missing -failed -timeout``, ``guest-no-system -encrypted
         -hibernated -damaged``, the same each time.
+        """
+
+    def change_disks(self, program: Callable[[LentDisks], None]) -> None:
+        """Have a program of the host change the guest, in FIX. The appliance is ended first: of ``system`` only the
+        facts are left. Where ``program`` raises, the disks are as if it had never run. Raises what ``system`` does.
         """
 
     @property

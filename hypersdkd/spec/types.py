@@ -33,7 +33,8 @@ class Step:
     ``run`` raises ``ProblemError`` to fail the guest; anything else it raises is reported as
     ``step-failed`` with the plugin's name. It is called again from the start after a crash, so it must
     not depend on what an earlier attempt left in ``context.work``. Where ``wanted`` says no the step is left out; a
-    stage of which none is wanted is skipped.
+    stage of which none is wanted is skipped. ``require`` is called before the first stage, for a guest that wants the
+    step; it raises ``ProblemError`` where the host lacks what the step needs, so that nobody waits hours to hear of it.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Step:
     run: Callable[[StepContext], None]
     order: int = 100
     wanted: Callable[[Guest], bool] = lambda _guest: True
+    require: Callable[[Guest], None] = lambda _guest: None
 
 
 @dataclass(frozen=True, slots=True)

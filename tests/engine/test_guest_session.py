@@ -18,6 +18,7 @@ from hypersdkd.model.disk import SourceDisk, SourceFile
 from hypersdkd.model.file_change import FileChange
 from hypersdkd.model.guest_facts import GuestFacts
 from hypersdkd.model.problem import Problem, fail
+from hypersdkd.spec.ports import LentDisks
 from tests.guests.tiny import tiny_guest
 from tests.images import raw_disk
 from tests.plugins.paper_system import PaperSystem
@@ -179,3 +180,34 @@ def test_what_is_missing_is_told_when_it_is_needed(
     with raises_problem("appliance-missing"):
         opened.system(disks)
     assert paper.launches == []
+
+
+def test_a_program_changes_the_overlays(
+    tmp_path: Path, disks: list[SourceDisk], paper: type[PaperAppliance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "prepare", lambda cache: ApplianceFiles(cache, "KVM hangs"))
+    opened = session(tmp_path)
+    lent: list[LentDisks] = []
+    opened.change_disks(disks, lent.append)
+    assert paper.ended == ["shut down"]
+    assert lent[0].overlays == tuple(paper.launches[0])
+    assert lent[0].environment == {
+        "LIBGUESTFS_BACKEND": "direct",
+        "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg",
+        "LIBGUESTFS_PATH": str(tmp_path / "cache"),
+    }
+    fixed = opened.end()
+    assert fixed is not None and [each.format for each in fixed] == ["qcow2", "qcow2"]
+
+
+def test_what_a_program_left_half_done_is_not_used(
+    tmp_path: Path, disks: list[SourceDisk], paper: type[PaperAppliance]
+) -> None:
+    def half(_lent: LentDisks) -> None:
+        raise fail("virt-v2v-failed", "no")
+
+    opened = session(tmp_path)
+    opened.system(disks).write("/etc/fstab", b"new")
+    with raises_problem("virt-v2v-failed"):
+        opened.change_disks(disks, half)
+    assert opened.end() is None

@@ -18,7 +18,7 @@ from hypersdkd.engine.pipeline import Pipeline
 from hypersdkd.engine.publication import published
 from hypersdkd.model.disk import FileNode, ImageNode, OutputDisk, SourceDisk, SourceFile
 from hypersdkd.model.file_change import FileChange
-from hypersdkd.model.guest import DiskSource
+from hypersdkd.model.guest import DiskSource, Guest
 from hypersdkd.model.guest_facts import BlockDevice, GuestFacts
 from hypersdkd.model.guest_wishes import inspect_wanted
 from hypersdkd.model.job import JobState
@@ -479,3 +479,55 @@ def test_a_guest_has_started_before_its_appliance_is_made(
     run(directory, order, steps())
     assert (seen, folded(directory).attempts) == ([1], 1)
     assert "the appliance is made ready" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("os_type", "fix", "possible", "loaded", "state"),
+    [
+        ("windows", {}, False, True, JobState.COMPLETED),
+        ("windows", {}, False, False, JobState.FAILED),
+        ("windows", {}, True, False, JobState.COMPLETED),
+        ("linux", {"engine": "virt-v2v"}, False, True, JobState.COMPLETED),
+        ("linux", {"engine": "virt-v2v"}, False, False, JobState.FAILED),
+    ],
+)
+def test_a_guest_that_is_left_to_virt_v2v(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    os_type: str,
+    fix: dict[str, object],
+    possible: bool,
+    loaded: bool,
+    state: JobState,
+) -> None:
+    if loaded:
+        step = Step("virt-v2v", Stage.INSPECT, look, wanted=inspect_wanted)
+        monkeypatch.setattr("tests.engine.test_pipeline.INSPECTING", step)
+    system = PaperSystem({"/etc/fstab": "old"}, GuestFacts(os_type))
+    found = fixing(tmp_path, monkeypatch, system, fix=fix, fix_if_possible=possible)
+    assert found.state is state
+    assert system.changes == ()  # hypersdkd's own fixers keep away
+    assert (found.problem.code if found.problem else "") == ("plugin-failed" if state is JobState.FAILED else "")
+
+
+def test_what_a_step_lacks_is_told_before_the_work(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def missing(_guest: Guest) -> None:
+        raise fail("tool-missing", "it is not installed")
+
+    def load_step(_context: StepContext) -> None:
+        done.append("load")
+
+    directory, order = make_guest(tmp_path)
+    lacking = Step("mine", Stage.VALIDATE, lambda _context: None, require=missing)
+    unwanted = replace(lacking, wanted=lambda _guest: False)
+    assert run(directory, order, steps(convert, lambda _context: None, unwanted))
+    (tmp_path / "again").mkdir()
+    directory, order = make_guest(tmp_path / "again")
+    assert not run(directory, order, steps(convert, lambda _context: None, lacking, Step("l", Stage.LOAD, load_step)))
+    assert failed(directory).code == "tool-missing"
+    assert done == []
+    (tmp_path / "dry").mkdir()
+    directory, order = make_guest(tmp_path / "dry", dry_run=True)
+    assert run(directory, order, steps(convert, lambda _context: None, lacking))

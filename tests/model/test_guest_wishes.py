@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from hypersdkd.model.guest import Guest
-from hypersdkd.model.guest_wishes import boot_test_wanted, concern_options, fix_wanted, inspect_wanted
+from hypersdkd.model.guest_wishes import (
+    boot_test_wanted,
+    concern_options,
+    fix_wanted,
+    inspect_wanted,
+    virt_v2v_asked,
+    virt_v2v_wanted,
+)
 from hypersdkd.model.job_config import fixes
 
 OFF = {"enabled": False}
@@ -24,6 +31,8 @@ ALL_OFF = {"fstab": {"enabled": False, "mode": ""}, "grub": OFF, "initramfs": OF
         ({**ALL_OFF, "grub": {}}, True),
         ({**ALL_OFF, "fstab": {"mode": "noop"}, "network": {"fix_level": "none"}}, False),
         ({**ALL_OFF, "grub": None}, True),
+        ({**ALL_OFF, "engine": "virt-v2v"}, True),
+        ({**OFF, "engine": "virt-v2v"}, False),
         (fixes(), True),
         (fixes("noop", initramfs=False, grub=False, network=False), False),
         (fixes("noop", initramfs=False, grub=False), True),
@@ -61,3 +70,12 @@ def test_whether_the_guest_is_looked_at() -> None:
     assert inspect_wanted(Guest("web01", (), dry_run=True))
     assert not inspect_wanted(Guest("web01", (), inspect={"enabled": False}))
     assert inspect_wanted(Guest("web01", (), inspect={"enabled": False}, fix={}))  # FIX cannot do without
+
+
+def test_who_changes_the_guest() -> None:
+    asked = Guest("web01", (), fix={"engine": "virt-v2v"})
+    assert virt_v2v_asked(asked) and virt_v2v_wanted(asked, "linux")
+    usual = Guest("web01", (), fix={"engine": "auto"})
+    assert not virt_v2v_asked(usual)
+    assert [virt_v2v_wanted(usual, os_type) for os_type in ("linux", "windows", "freebsd")] == [False, True, False]
+    assert not virt_v2v_wanted(Guest("web01", (), fix={"enabled": False, "engine": "virt-v2v"}), "windows")

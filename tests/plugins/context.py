@@ -11,6 +11,7 @@ from hypersdkd_plugins import convert_qemu_img, load_disk, validate_image
 from hypersdkd.model.disk import OutputDisk, SourceDisk
 from hypersdkd.model.guest import DiskSource, Guest
 from hypersdkd.model.problem import Problem, ProblemError, fail
+from hypersdkd.spec.ports import LentDisks
 from hypersdkd.spec.system import GuestSystem
 
 
@@ -32,6 +33,7 @@ class MemoryContext:
     documents: dict[str, bytes] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
+    lent: LentDisks | None = None
 
     @property
     def findings(self) -> Mapping[str, object]:
@@ -43,6 +45,10 @@ class MemoryContext:
             raise ProblemError(self.guest_system)
         assert self.guest_system is not None, "nobody asked for this guest's system"
         return self.guest_system
+
+    def change_disks(self, program: Callable[[LentDisks], None]) -> None:
+        assert self.lent is not None, "nobody lends this guest's disks"
+        program(self.lent)
 
     def add_output(self, output: OutputDisk) -> None:
         self.outputs.append(output)

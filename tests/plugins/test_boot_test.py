@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypersdkd_plugins import boot_test
 
+from hypersdkd.model.guest import Guest
 from tests.plugins.context import MemoryContext, context_for
 from tests.problems import raises_problem
 
@@ -86,3 +87,11 @@ def test_it_is_only_made_where_it_is_asked_for(tmp_path: Path, validate: dict[st
     context = context_for(tmp_path, "none", "raw", validate=validate)
     boot_test.boot_test(context)
     assert context.told == [] == context.checks
+
+
+def test_qemu_is_missed_before_the_work_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (step,) = boot_test.hypersdkd_steps()
+    step.require(Guest("web01", ()))
+    with raises_problem("tool-missing", "qemu-system-x86_64"):
+        step.require(Guest("web01", (), validate={"boot_test": True}))

@@ -91,8 +91,12 @@ def test_the_firmware_is_compared_with_what_load_was_told(told: object, firmware
     assert [problem.code for problem in seen.warnings] == ["guest-firmware"] * warned
 
 
-def test_a_windows_is_told_of() -> None:
-    seen = context(facts(os_type="windows"), fix={})
+def test_what_nobody_fixes_is_told_of() -> None:
+    for os_type in ("windows", "linux"):
+        ours = context(facts(os_type=os_type), fix={})
+        inspect_guest.inspect_guest(ours)
+        assert ours.warnings == []
+    seen = context(facts(os_type="freebsd"), fix={})
     inspect_guest.inspect_guest(seen)
     assert [problem.code for problem in seen.warnings] == ["manifest-unsupported"]
     assert r"A\x1bB" in seen.warnings[0].message
