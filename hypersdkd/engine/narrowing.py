@@ -41,6 +41,7 @@ _SYSTEM: Final = (
     "/lib/modules",
     "/var/lib/dpkg",
     "/var/lib/rpm",
+    "/var/lib/usbutils",  # the list of devices that virt-v2v wants to read, by a link from /usr
     "/etc/dpkg",
     "/etc/group",
     "/etc/libguestfs-tools.conf",
