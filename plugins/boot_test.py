@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +46,10 @@ from hypersdkd.spec.types import Step
 KVM_SECONDS: Final = 180.0
 EMULATED_SECONDS: Final = 600.0
 
+#: What they may be set to.
+_LEAST: Final = 10.0
+_MOST: Final = 86400.0
+
 #: Seconds after the login appeared in which the guest may still use its network.
 NETWORK_SECONDS: Final = 10.0
 
@@ -56,10 +61,40 @@ _SCREEN_LIMIT: Final = 8 << 20
 _MONITOR_SECONDS: Final = 10.0
 
 
-@hookimpl
-def hypersdkd_steps() -> Sequence[Step]:
-    """The last step of VALIDATE: it takes longest."""
-    return (Step("boot-test", Stage.VALIDATE, boot_test, order=900, require=require),)
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds until a boot is given up, with KVM and emulated."""
+
+    kvm: float = KVM_SECONDS
+    emulated: float = EMULATED_SECONDS
+
+
+class Plugin:
+    """Boots by the limits that the configuration sets in ``plugins.boot_test``: ``kvm_seconds``, ``emulated_seconds``.
+
+    Raises ``ValueError`` for any other setting, and for one that is no number of seconds.
+    """
+
+    def __init__(self, settings: Mapping[str, object]) -> None:
+        unknown = sorted(set(settings) - {"kvm_seconds", "emulated_seconds"})
+        if unknown:
+            raise ValueError(f"boot_test has no setting {', '.join(unknown)}")
+        self._limits = Limits(
+            _seconds(settings, "kvm_seconds", KVM_SECONDS), _seconds(settings, "emulated_seconds", EMULATED_SECONDS)
+        )
+
+    @hookimpl
+    def hypersdkd_steps(self) -> Sequence[Step]:
+        """The last step of VALIDATE: it takes longest."""
+        run = partial(boot_test, limits=self._limits)
+        return (Step("boot-test", Stage.VALIDATE, run, order=900, require=require),)
+
+
+def _seconds(settings: Mapping[str, object], key: str, otherwise: float) -> float:
+    value = settings.get(key, otherwise)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _LEAST <= value <= _MOST:
+        raise ValueError(f"{key} must be a number from {_LEAST:g} to {_MOST:g}")
+    return float(value)
 
 
 def require(guest: Guest) -> None:
@@ -72,7 +107,7 @@ def require(guest: Guest) -> None:
         )
 
 
-def boot_test(context: StepContext) -> None:
+def boot_test(context: StepContext, limits: Limits | None = None) -> None:
     """Boot the guest if that is asked for. ``boot-failed`` if it does not come up; not to know is a warning."""
     if not boot_test_wanted(context.guest):
         return
@@ -82,7 +117,7 @@ def boot_test(context: StepContext) -> None:
     if (unconfined := obstacle(PROGRAM)) is not None:
         context.warn(unconfined)
     begin = time.monotonic()
-    boot = _boot(context, kvm=not why_not)
+    boot = _boot(context, _limit(context.guest, limits or Limits(), kvm=not why_not), kvm=not why_not)
     seconds = round(time.monotonic() - begin, 1)
     context.finding(
         "boot",
@@ -102,6 +137,14 @@ def boot_test(context: StepContext) -> None:
     if not boot.sight.boot.passed:
         raise fail("boot-failed", f"the converted guest does not boot: {detail}", detail=boot.tail)
     _judge_network(context, boot.words)
+
+
+def _limit(guest: Guest, limits: Limits, *, kvm: bool) -> float:
+    """Seconds that the boot may take: what the manifest says counts before the configuration."""
+    wish = (guest.validate or {}).get("boot_seconds")
+    if isinstance(wish, int) and not isinstance(wish, bool):
+        return min(max(float(wish), _LEAST), _MOST)
+    return limits.kvm if kvm else limits.emulated
 
 
 def _judge_network(context: StepContext, words: Sequence[Said]) -> None:
@@ -205,12 +248,11 @@ class _Watcher:
             return
 
 
-def _boot(context: StepContext, *, kvm: bool) -> _Booted:
+def _boot(context: StepContext, seconds: float, *, kvm: bool) -> _Booted:
     with ExitStack() as stack:
         files = _Files.make(context, stack)
         machine = _machine(context, files, stack, kvm=kvm)
         watcher = _Watcher(files, addresses(context.findings), machine.macs)
-        seconds = KVM_SECONDS if kvm else EMULATED_SECONDS
         begin = time.monotonic()
 
         def watch(connections: Connections) -> None:

@@ -42,12 +42,30 @@ def show_record(record: Mapping[str, object], terminal: Terminal) -> None:
         terminal.note("WARNING", message)
     _say_more(len(warnings), terminal)
     guests = rows(record, "vms")
+    for guest in guests:
+        _show_plan(guest, terminal)
     failed = [guest for guest in guests if inner(guest, "problem")] if len(guests) > 1 else []
     for guest in failed[:_LISTED]:
         problem = Problem.from_dict(inner(guest, "problem"))
         terminal.note("ERROR", f"{text(guest, 'vm')}: {problem.message}")
         terminal.remedy(problem)
     _say_more(len(failed), terminal)
+
+
+def _show_plan(guest: Mapping[str, object], terminal: Terminal) -> None:
+    """What a dry run would have done to a guest."""
+    plan = inner(inner(guest, "guest"), "dry_run")
+    outputs = plan.get("outputs")
+    if not isinstance(outputs, list):
+        return
+    changes = rows(guest, "changes")
+    terminal.say(f"Dry run of {text(guest, 'vm')}: nothing was written")
+    for change in changes[:_LISTED]:
+        terminal.say(f"Would change: {text(change, 'path')} ({text(change, 'fixer')}, {text(change, 'action')})")
+    _say_more(len(changes), terminal)
+    for path in outputs[:_LISTED]:
+        terminal.say(f"Would write: {path}")
+    _say_more(len(outputs), terminal)
 
 
 def _say_more(count: int, terminal: Terminal) -> None:

@@ -104,7 +104,9 @@ class Pipeline:
             for stage in Stage:
                 self._stage = stage
                 self._run_stage(stage)
-        if not self._order.guest.dry_run:
+        if self._order.guest.dry_run:
+            self._context.finding("dry_run", {"outputs": list(self._context.guest.outputs)})
+        else:
             self._publish()
 
     def _require_steps(self) -> None:

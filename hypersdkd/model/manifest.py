@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from pydantic import ValidationError
@@ -98,7 +99,7 @@ def _single(value: Mapping[str, object]) -> _Judgement:
     except ValidationError as error:
         return problems_of(error), warnings, ()
     raw = _member(value, "pipeline")
-    guest = _guest(manifest.name, manifest.pipeline, raw)
+    guest = replace(_guest(manifest.name, manifest.pipeline, raw), dry_run=manifest.options.dry_run)
     return (), (*warnings, *_unsupported(raw, "pipeline")), (guest,)
 
 
@@ -109,8 +110,9 @@ def _batch(value: Mapping[str, object]) -> _Judgement:
         return (Problem("manifest-too-many-guests", message, path="vms"),), (), ()
     warnings = list(unknown_keys(BatchManifest, value))
     problems: list[Problem] = []
+    dry_run = False
     try:
-        BatchHead.model_validate(value)
+        dry_run = BatchHead.model_validate(value).options.dry_run
     except ValidationError as error:
         problems.extend(problems_of(error))
     rows: list[object] = vms if isinstance(vms, list) else []
@@ -129,7 +131,7 @@ def _batch(value: Mapping[str, object]) -> _Judgement:
             problems.extend(problems_of(error, path))
             continue
         raw = _member(row, "pipeline")
-        guests.append(_guest(vm.name, vm.pipeline, raw))
+        guests.append(replace(_guest(vm.name, vm.pipeline, raw), dry_run=dry_run))
         warnings.extend(_unsupported(raw, f"{path}.pipeline"))
     problems.extend(_repeated(rows, "vms", "name", "manifest-value"))
     return tuple(problems), tuple(warnings), tuple(guests)

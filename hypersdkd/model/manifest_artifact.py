@@ -20,7 +20,7 @@ from hypersdkd.model.manifest_fields import (
     SourceType,
     Version,
 )
-from hypersdkd.model.manifest_workflow import Toggle, Validate
+from hypersdkd.model.manifest_workflow import Options, Toggle, Validate
 
 
 class ArtifactDisk(Section):
@@ -74,12 +74,6 @@ class ArtifactOutput(Section):
         return f"{self.directory.rstrip('/')}/" if self.directory else ""
 
 
-class ArtifactOptions(Section):
-    """``dry_run``: the report says what would be changed, and nothing is written."""
-
-    dry_run: bool = False
-
-
 class ArtifactManifest(Section):
     """The whole manifest. What the exporter tells of the guest and of itself is kept, not checked."""
 
@@ -91,7 +85,7 @@ class ArtifactManifest(Section):
     nics: list[object] | None = None
     pipeline: ArtifactPipeline = ArtifactPipeline()
     output: ArtifactOutput = ArtifactOutput()
-    options: ArtifactOptions = ArtifactOptions()
+    options: Options = Options()
     metadata: object = None
     notes: object = None
     warnings: object = None

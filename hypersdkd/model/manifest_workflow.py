@@ -159,9 +159,13 @@ class Convert(Toggle):
 
 
 class Validate(Toggle):
-    """Further checks of the output: ``compare`` reads all of it and the source, ``checksums`` records both."""
+    """Further checks of the output: ``compare`` reads all of it and the source, ``checksums`` records both.
+
+    ``boot_seconds`` is how long a boot may take, instead of what is usual here.
+    """
 
     boot_test: bool = False
+    boot_seconds: Annotated[int, Field(ge=10, le=86400)] | None = None
     compare: bool = False
     checksums: bool = False
 
@@ -176,6 +180,12 @@ class Pipeline(Section):
     validation: Validate = Field(Validate(), alias="validate")
 
 
+class Options(Section):
+    """``dry_run``: the report says what would be changed, and nothing is written."""
+
+    dry_run: bool = False
+
+
 class SingleManifest(Section):
     """A manifest of one guest. ``batch`` and ``vms`` are known keys that only a batch reads."""
 
@@ -184,6 +194,7 @@ class SingleManifest(Section):
     batch: object = None
     vms: object = None
     pipeline: Pipeline
+    options: Options = Options()
     metadata: object = None
 
 
@@ -202,6 +213,7 @@ class BatchHead(Section):
     name: Name = ""
     batch: object
     pipeline: object = None
+    options: Options = Options()
 
 
 class BatchManifest(BatchHead):

@@ -72,3 +72,14 @@ def test_a_batch_of_many_is_cut(run: Run, record: dict[str, object]) -> None:
 def test_a_job_without_a_record(run: Run, record: dict[str, object]) -> None:
     result = run("job", "show", "web01.json")
     assert (result.status, result.err) == (0, "")
+
+
+def test_a_dry_run_tells_its_plan(run: Run, record: dict[str, object]) -> None:
+    changes = [{"fixer": "fstab", "path": f"/etc/fstab{number}\x1b[31m", "action": "written"} for number in range(25)]
+    guest = {"vm": "a", "problem": None, "changes": changes, "guest": {"dry_run": {"outputs": ["/q/output/a.qcow2"]}}}
+    record.update({"artifacts": {"outputs": []}, "warnings": [], "vms": [guest]})
+    result = run("job", "show", "web01.json")
+    assert "Dry run of a: nothing was written\nWould change: /etc/fstab0 (fstab, written)\n" in result.out
+    assert result.out.count("Would change") == 20
+    assert "and 5 more" in result.err
+    assert result.out.rstrip().endswith("Would write: /q/output/a.qcow2")

@@ -401,3 +401,27 @@ def test_a_manifest_of_50_mb_is_refused_at_once() -> None:
     (problem,) = read_manifest(text).problems
     assert time.process_time() - start < 0.1
     assert problem.code == "document-too-large"
+
+
+def test_a_dry_run_is_the_guests() -> None:
+    wish = {"dry_run": True}
+    assert [guest.dry_run for guest in read(single(options=wish)).guests] == [True]
+    assert [guest.dry_run for guest in read(single()).guests] == [False]
+    vms = [{"name": name, "pipeline": PIPELINE} for name in ("a", "b")]
+    assert [guest.dry_run for guest in read(batch(*vms) | {"options": wish}).guests] == [True, True]
+    assert problems(single(options={"dry_run": "yes"})) == [("manifest-type", "options.dry_run")]
+
+
+def test_who_changes_the_guest() -> None:
+    asked = read(with_stage("fix", engine="virt-v2v", fstab={"mode": "noop"}))
+    assert asked.valid and asked.guests[0].fix == {"engine": "virt-v2v", "fstab": {"mode": "noop"}}
+    assert [(warning.code, warning.path) for warning in asked.warnings] == [
+        ("manifest-unsupported", "pipeline.fix.fstab")
+    ]
+    assert problems(with_stage("fix", engine="v2v")) == [("manifest-value", "pipeline.fix.engine")]
+    assert read(with_stage("fix", enabled=False, engine="")).valid
+
+
+@pytest.mark.parametrize(("seconds", "valid"), [(10, True), (86400, True), (9, False), (86401, False), ("60", False)])
+def test_how_long_a_boot_may_take(seconds: object, valid: bool) -> None:
+    assert read(with_stage("validate", boot_test=True, boot_seconds=seconds)).valid is valid

@@ -91,7 +91,46 @@ def test_it_is_only_made_where_it_is_asked_for(tmp_path: Path, validate: dict[st
 
 def test_qemu_is_missed_before_the_work_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    (step,) = boot_test.hypersdkd_steps()
+    (step,) = boot_test.Plugin({}).hypersdkd_steps()
     step.require(Guest("web01", ()))
     with raises_problem("tool-missing", "qemu-system-x86_64"):
         step.require(Guest("web01", (), validate={"boot_test": True}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "validate", "seconds"),
+    [
+        ({}, {}, 600),
+        ({"emulated_seconds": 900, "kvm_seconds": 30}, {}, 900),
+        ({"emulated_seconds": 900}, {"boot_seconds": 45}, 45),
+    ],
+)
+def test_who_sets_how_long_a_boot_may_take(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, object],
+    validate: dict[str, object],
+    seconds: float,
+) -> None:
+    asked: list[float] = []
+
+    class _StoppedError(Exception):
+        pass
+
+    def boot(_context: object, limit: float, *, kvm: bool) -> None:
+        asked.append(limit)
+        assert not kvm
+        raise _StoppedError
+
+    monkeypatch.setattr(boot_test, "_boot", boot)
+    (step,) = boot_test.Plugin(settings).hypersdkd_steps()
+    context = context_for(tmp_path, "x", "raw", validate={"boot_test": True, **validate})
+    with pytest.raises(_StoppedError):
+        step.run(context)
+    assert asked == [seconds]
+
+
+@pytest.mark.parametrize("settings", [{"kvm_seconds": 1}, {"kvm_seconds": "60"}, {"emulated_seconds": True}, {"x": 1}])
+def test_settings_that_are_none(settings: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"seconds|no setting"):
+        boot_test.Plugin(settings)
