@@ -69,6 +69,9 @@ class Limits:
     emulated: float = EMULATED_SECONDS
 
 
+_USUAL: Final = Limits()
+
+
 class Plugin:
     """Boots by the limits that the configuration sets in ``plugins.boot_test``: ``kvm_seconds``, ``emulated_seconds``.
 
@@ -107,7 +110,7 @@ def require(guest: Guest) -> None:
         )
 
 
-def boot_test(context: StepContext, limits: Limits | None = None) -> None:
+def boot_test(context: StepContext, limits: Limits = _USUAL) -> None:
     """Boot the guest if that is asked for. ``boot-failed`` if it does not come up; not to know is a warning."""
     if not boot_test_wanted(context.guest):
         return
@@ -117,7 +120,7 @@ def boot_test(context: StepContext, limits: Limits | None = None) -> None:
     if (unconfined := obstacle(PROGRAM)) is not None:
         context.warn(unconfined)
     begin = time.monotonic()
-    boot = _boot(context, _limit(context.guest, limits or Limits(), kvm=not why_not), kvm=not why_not)
+    boot = _boot(context, _limit(context.guest, limits, kvm=not why_not), kvm=not why_not)
     seconds = round(time.monotonic() - begin, 1)
     context.finding(
         "boot",

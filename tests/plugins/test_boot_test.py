@@ -73,10 +73,9 @@ def test_what_does_not_boot_fails_the_guest(tmp_path: Path, boot_sector: bytes, 
     assert [(name, passed) for name, passed, _ in context.checks] == [("boot", False)]
 
 
-def test_a_silent_guest_is_not_decided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boot_test, "EMULATED_SECONDS", 3.0)
+def test_a_silent_guest_is_not_decided(tmp_path: Path) -> None:
     context = converted(tmp_path, sector(""))
-    boot_test.boot_test(context)
+    boot_test.boot_test(context, boot_test.Limits(emulated=3.0))
     assert [problem.code for problem in context.warnings] == ["boot-undecided"]
     assert context.checks == []
     assert context.attached["boot-screen.png"][1].startswith(b"\x89PNG")
