@@ -134,7 +134,8 @@ def _told(ask: Callable[[], _Told], otherwise: _Told) -> _Told:
 
 def _mount(guestfs: Guestfs, root: str, os_type: str) -> tuple[Mapping[str, str], list[Problem]]:
     """Mount what the guest's own table says. Raises ``guest-damaged`` or ``guest-hibernated`` of the root."""
-    wanted = {"/": root, **guestfs.inspect_get_mountpoints(root)}
+    # "/" is where the system was found: an encrypted one's table has a name for it that is not known here
+    wanted = {**guestfs.inspect_get_mountpoints(root), "/": root}
     mounted: dict[str, str] = {}
     warnings: list[Problem] = []
     for place in sorted(wanted, key=lambda place: (len(place), place)):

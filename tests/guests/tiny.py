@@ -44,8 +44,13 @@ LINKS: Mapping[str, str] = {
 }
 
 
-def tiny_guest(path: Path, files: Mapping[str, str | bytes] = FILES, links: Mapping[str, str] = LINKS) -> Path:
-    """A raw disk at ``path``: a boot record, and one ext4 with these files."""
+def tiny_guest(
+    path: Path,
+    files: Mapping[str, str | bytes] = FILES,
+    links: Mapping[str, str] = LINKS,
+    size: int = SIZE - OFFSET,
+) -> Path:
+    """A raw disk at ``path``: a boot record, and one ext4 of ``size`` bytes with these files."""
     tree = path.with_suffix(".tree")
     for name, content in files.items():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +68,21 @@ def tiny_guest(path: Path, files: Mapping[str, str | bytes] = FILES, links: Mapp
         disk.truncate(SIZE)
         disk.write(boot_record())
     argv = ["mke2fs", "-q", "-t", "ext4", "-L", "root", "-E", f"offset={OFFSET}", "-d", str(tree), str(path)]
-    subprocess.run([*argv, f"{(SIZE - OFFSET) >> 10}k"], check=True, capture_output=True)
+    subprocess.run([*argv, f"{size >> 10}k"], check=True, capture_output=True)
+    return path
+
+
+def encrypted_guest(path: Path, key: str) -> Path:
+    """A raw disk at ``path`` whose only partition is LUKS, and in it the guest; less than 16 MiB are free there."""
+    plain = tiny_guest(path.with_suffix(".plain"), FILES | {"var/filler": os.urandom(16 * MIB)}, LINKS, 30 * MIB)
+    inner = path.with_suffix(".inner")
+    with plain.open("rb") as disk, inner.open("wb") as file:
+        disk.seek(OFFSET)
+        file.write(disk.read(SIZE - OFFSET))
+    argv = ["cryptsetup", "reencrypt", "--encrypt", "--type=luks2", "--reduce-device-size=16M", "--batch-mode"]
+    argv += ["--pbkdf=pbkdf2", "--pbkdf-force-iterations=1000", "--key-file=-", str(inner)]
+    subprocess.run(argv, input=key.encode(), check=True, capture_output=True)
+    path.write_bytes(boot_record().ljust(OFFSET, b"\0") + inner.read_bytes())
     return path
 
 
