@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import lzma
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests import appliances, vmdks
@@ -101,21 +101,94 @@ def without_disk(here: Path) -> Made:
     return Made(here / "web01.ovf")
 
 
-def archive(name: str, member: str, form: str, pack: Callable[[bytes], bytes] | None = None) -> Callable[[Path], Made]:
-    def make(here: Path) -> Made:
-        content = DATA if form == "raw" else disk(here, DATA, form)
-        path = ova(here / name, {"README": b"words", member: content})
-        if pack:
-            path.write_bytes(pack(path.read_bytes()))
-        return Made(path, (DATA,))
+#: How a disk of each suffix is made: qemu's driver, and options with which it has the very size.
+INNER: Mapping[str, tuple[str, ...]] = {
+    "raw": ("raw",),
+    "img": ("raw",),
+    "qcow2": ("qcow2",),
+    "vmdk": ("vmdk", "subformat=streamOptimized"),
+    "vhd": ("vpc", "subformat=dynamic", "force_size=on"),
+    "vhdx": ("vhdx",),
+    "vdi": ("vdi",),
+}
 
-    return make
+
+def xz(data: bytes) -> bytes:
+    return lzma.compress(data, preset=0)
 
 
 def zstd(data: bytes) -> bytes:
     from backports.zstd import compress
 
     return compress(data)
+
+
+PACKERS: Mapping[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gz, ".xz": xz, ".zst": zstd}
+
+
+def archive(suffix: str, packed: str) -> Callable[[Path], Made]:
+    """A disk of that suffix in a tar archive, packed or not."""
+
+    def make(here: Path) -> Made:
+        content = disk(here, DATA, *INNER[suffix])
+        path = ova(here / f"image.tar{packed}", {"README": b"words", f"disk.{suffix}": content})
+        path.write_bytes(PACKERS[packed](path.read_bytes()))
+        return Made(path, (DATA,))
+
+    return make
+
+
+def alone(suffix: str, packed: str) -> Callable[[Path], Made]:
+    """A disk that is packed by itself."""
+
+    def make(here: Path) -> Made:
+        path = here / f"disk.{suffix}{packed}"
+        path.write_bytes(PACKERS[packed](disk(here, DATA, *INNER[suffix])))
+        return Made(path, (DATA,))
+
+    return make
+
+
+def checksummed(algorithm: str, line: str) -> Callable[[Path], Made]:
+    def make(here: Path) -> Made:
+        members = {"web01.ovf": ovf([one()]), "disk1.vmdk": disk(here, DATA)}
+        return Made(ova(here / "web01.ova", {**members, "web01.mf": mf(members, algorithm, line)}), (DATA,))
+
+    return make
+
+
+def with_holes(here: Path) -> Made:
+    """An OVA that was packed again by GNU tar, holes left out: its disk is a raw one."""
+    data = DATA + bytes(-len(DATA) % 512) + bytes(4 * vmdks.MIB)
+    (here / "disk1.vmdk").write_bytes(data)
+    subprocess.run(["cp", "--sparse=always", "disk1.vmdk", "sparse"], cwd=here, check=True)
+    (here / "sparse").rename(here / "disk1.vmdk")
+    files = {"web01.ovf": ovf([one(data, format="http://www.example.org/raw")]), "disk1.vmdk": data}
+    (here / "web01.ovf").write_bytes(files["web01.ovf"])
+    (here / "web01.mf").write_bytes(mf(files))
+    subprocess.run(["tar", "-S", "-cf", "web01.ova", "web01.ovf", "web01.mf", "disk1.vmdk"], cwd=here, check=True)
+    for name in (*files, "web01.mf"):
+        (here / name).unlink()
+    return Made(here / "web01.ova", (data,))
+
+
+def two_guests(here: Path) -> Made:
+    text = ovf([one()]).replace(b"</Envelope>", b'<VirtualSystem ovf:id="b"><Name>b</Name></VirtualSystem></Envelope>')
+    return Made(ova(here / "web01.ova", {"web01.ovf": text, "disk1.vmdk": disk(here, DATA)}))
+
+
+def in_pieces(here: Path) -> Made:
+    members = {"web01.ovf": ovf([one(chunkSize=1 << 20)]), "disk1.vmdk.000000000": disk(here, DATA)}
+    return Made(ova(here / "web01.ova", members))
+
+
+def beside_in(dialect: str) -> Callable[[Path], Made]:
+    def make(here: Path) -> Made:
+        (here / "disk1.vmdk").write_bytes(disk(here, DATA))
+        (here / "web01.ovf").write_bytes(ovf([one()], dialect=dialect))
+        return Made(here / "web01.ovf", (DATA,))
+
+    return make
 
 
 def sparse(here: Path) -> Made:
@@ -128,12 +201,6 @@ def sparse(here: Path) -> Made:
     return Made(here / "image.tar", (data,))
 
 
-def alone(here: Path) -> Made:
-    path = here / "disk.raw.xz"
-    path.write_bytes(lzma.compress(DATA, preset=0))
-    return Made(path, (DATA,))
-
-
 def two_in_one(here: Path) -> Made:
     return Made(ova(here / "image.tar", {"a.raw": DATA, "b.raw": DATA}))
 
@@ -143,26 +210,35 @@ ROWS = (
     Row("ova", "OVF 2 (VirtualBox)", TEST, plain("virtualbox")),
     Row("ova", "OVF 0.9", TEST, plain("0.9")),
     Row("ova", "two disks, listed in the wrong order, with checksums", TEST, two_disks),
+    Row("ova", "checksums by SHA-1, as VMware writes them", TEST, checksummed("sha1", "{word}({name})= {digits}\n")),
+    Row("ova", "checksums by SHA-256, with spaces", TEST, checksummed("sha256", "{word} ({name}) = {digits}\r\n")),
+    Row("ova", "checksums by SHA-512", TEST, checksummed("sha512", "{word}({name})={digits}\n")),
+    Row("ova", "a raw disk, packed with its holes left out", TEST, with_holes),
+    Row("ova", "two guests", TEST, two_guests, "image-unsupported"),
+    Row("ova", "a disk in pieces (chunkSize)", TEST, in_pieces, "image-unsupported"),
     Row("ova", "a member compressed by gzip", TEST, compressed),
     Row("ova", "a qcow2 (oVirt)", TEST, of_qcow2),
     Row("ova", "a checksum that is not its disk's", TEST, wrong_checksum, "source-checksum"),
     Row("ova", "checksums that leave its disk out", TEST, left_out, "source-checksum"),
     Row("ova", "a directory with all in it", TEST, in_a_directory),
     Row("ova", "cut in half", TEST, cut, "image-truncated"),
+    Row("ovf", "OVF 1 (VMware), a disk beside it", TEST, beside_in("vmware")),
+    Row("ovf", "OVF 2 (VirtualBox), a disk beside it", TEST, beside_in("virtualbox")),
+    Row("ovf", "OVF 0.9, a disk beside it", TEST, beside_in("0.9")),
     Row("ovf", "two disks beside it, with checksums", TEST, beside),
     Row("ovf", "a disk compressed by gzip", TEST, beside_compressed),
     Row("ovf", "a VMDK of two files", TEST, beside_flat),
     Row("ovf", "a disk that is not there", TEST, without_disk, "source-incomplete"),
-    Row("ami", "tar of a raw disk", TEST, archive("image.tar", "disk.raw", "raw")),
-    Row("ami", "tar.gz of a raw disk", TEST, archive("image.tar.gz", "disk.raw", "raw", gz)),
-    Row(
-        "ami",
-        "tar.xz of a qcow2",
-        TEST,
-        archive("image.tar.xz", "a.img", "qcow2", lambda data: lzma.compress(data, preset=0)),
+    *(
+        Row("ami", f"tar{packed} of a .{suffix}", TEST, archive(suffix, packed))
+        for packed in PACKERS
+        for suffix in ("raw", "img", "qcow2", "vmdk", "vhd")
     ),
-    Row("ami", "tar.zst of a VMDK", TEST, archive("image.tar.zst", "a.vmdk", "vmdk", zstd)),
+    *(Row("ami", f"tar of a .{suffix}", TEST, archive(suffix, "")) for suffix in ("vhdx", "vdi")),
     Row("ami", "tar with holes left out", TEST, sparse),
-    Row("ami", "raw.xz, no archive", TEST, alone),
+    *(
+        Row("ami", f"{suffix}{packed}, no archive", TEST, alone(suffix, packed))
+        for suffix, packed in (("raw", ".gz"), ("raw", ".xz"), ("qcow2", ".zst"))
+    ),
     Row("ami", "tar of two disks", TEST, two_in_one, "image-unsupported"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,36 @@ def by_qemu(form: str, *options: str) -> Callable[[Path], Made]:
         return Made(here / f"disk.{form}", (DATA,))
 
     return make
+
+
+def compressed(kind: str) -> Callable[[Path], Made]:
+    def make(here: Path) -> Made:
+        (here / "origin").write_bytes(DATA)
+        words = ("-c", "-o", f"compression_type={kind}", here / "origin", here / "disk.qcow2")
+        images.qemu_img("convert", "-f", "raw", "-O", "qcow2", *words)
+        (here / "origin").unlink()
+        return Made(here / "disk.qcow2", (DATA,))
+
+    return make
+
+
+def encrypted(here: Path) -> Made:
+    """By LUKS; its iterations take no time here."""
+    options = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10"
+    words = ("--object", "secret,id=key,data=word", "-f", "qcow2", "-o", options, here / "disk.qcow2", "1M")
+    images.qemu_img("create", "-q", *words)
+    return Made(here / "disk.qcow2")
+
+
+def image_file(here: Path) -> Made:
+    """With a hole in it, and one at its end."""
+    path = here / "disk.img"
+    with path.open("wb") as file:
+        file.write(DATA)
+        file.seek(3 * vmdks.MIB, os.SEEK_CUR)
+        file.write(DATA[:4096])
+        file.truncate(16 * vmdks.MIB)
+    return Made(path, (path.read_bytes(),))
 
 
 def odd_raw(here: Path) -> Made:
@@ -129,6 +160,7 @@ def empty(here: Path) -> Made:
 
 ROWS = (
     Row("raw", "an odd number of bytes", "the test", odd_raw),
+    Row("raw", "an .img with holes", "the test", image_file),
     Row("raw", "an empty file", "the test", empty, "image-empty"),
     Row(
         "raw", "what begins like an image of another format", QEMU, renamed("qcow2", "disk.raw"), "source-type-mismatch"
@@ -136,13 +168,17 @@ ROWS = (
     Row("qcow2", "two overlays over a raw disk", QEMU, overlays),
     Row("qcow2", "with internal snapshots: its current state", QEMU, with_a_snapshot),
     Row("qcow2", "not closed cleanly (a warning)", QEMU, patched("qcow2", 79, b"\1", exact=True)),
+    Row("qcow2", "compressed by zlib", QEMU, compressed("zlib")),
+    Row("qcow2", "compressed by zstd", QEMU, compressed("zstd")),
+    Row("qcow2", "extended L2 entries", QEMU, by_qemu("qcow2", "extended_l2=on")),
     Row("qcow2", "version 3", "qemu-img", by_qemu("qcow2")),
     Row("qcow2", "version 2", "qemu-img", by_qemu("qcow2", "compat=0.10")),
     Row("qcow2", "a backing file outside the directories of sources", QEMU, outside, "source-outside"),
     Row("qcow2", "a backing file missing", QEMU, without("base.raw", overlays), "source-incomplete"),
     Row("qcow2", "an overlay over an overlay whose format is not said", QEMU, unsaid, "image-backing"),
     Row("qcow2", "an external data file", QEMU, data_file, "image-backing"),
-    Row("qcow2", "encrypted", QEMU, patched("qcow2", 35, b"\1"), "image-encrypted"),
+    Row("qcow2", "encrypted by LUKS", QEMU, encrypted, "image-encrypted"),
+    Row("qcow2", "encrypted as of old (AES)", QEMU, patched("qcow2", 35, b"\1"), "image-encrypted"),
     Row("qcow2", "marked as corrupt", QEMU, patched("qcow2", 79, b"\2"), "image-invalid"),
     Row("qcow2", "made less by qemu-img", QEMU, shrunk),
     Row("qcow2", "with a saved state that no snapshot has any more", QEMU, with_a_state),
