@@ -14,11 +14,13 @@ from hypersdkd_plugins import (
     fix_selinux,
     fix_uefi_fallback,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hypersdkd.model.guest_facts import GuestFacts
 from hypersdkd.spec.system import Fixer
 from tests.plugins.distributions import DISTRIBUTIONS, MAC, Paper
-from tests.plugins.paper_system import Link, PaperContext, PaperSystem
+from tests.plugins.paper_system import Entry, Link, PaperContext, PaperSystem
 
 PLUGINS = (
     fix_fstab,
@@ -119,3 +121,29 @@ def test_a_hostile_text_takes_no_time(piece: str) -> None:
 def test_no_fixer_is_for_another_system() -> None:
     assert not any(fixer.applies(GuestFacts(os_type="windows", firmware="uefi")) for fixer in fixers())
     assert [fixer.order for fixer in fixers()] == [100, 200, 210, 300, 400, 910, 950]
+
+
+@st.composite
+def altered(draw: st.DrawFn, guest: Paper) -> PaperSystem:
+    """The guest with lines of its files left out, doubled, in another order and without their end."""
+    files: dict[str, Entry | str] = {}
+    texts = [path for path, entry in guest.files.items() if isinstance(entry, str)]
+    touched = draw(st.sets(st.sampled_from(texts), min_size=1, max_size=4))
+    for path, entry in guest.files.items():
+        files[path] = entry
+        if path in touched and isinstance(entry, str):
+            lines = entry.splitlines(keepends=True) or [""]
+            several = draw(st.lists(st.sampled_from([*lines, "# a note\n", "\n", "  "]), max_size=len(lines) + 2))
+            files[path] = "".join(several)[: draw(st.integers(0, 2000))]
+    return PaperSystem(files, guest.facts)
+
+
+@pytest.mark.parametrize("guest", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
+@settings(max_examples=40)
+@given(data=st.data())
+def test_whatever_the_files_hold_a_second_time_changes_nothing(guest: Paper, data: st.DataObject) -> None:
+    first = data.draw(altered(guest))
+    fixed(first)
+    again = PaperSystem(first.files, guest.facts)
+    fixed(again)
+    assert again.changes == ()
