@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import structlog
 
@@ -24,6 +24,10 @@ from hypersdkd.model.problem import Problem, ProblemError, fail
 
 _T = TypeVar("_T")
 
+#: How much longer than a look at all claims took the next waits, while something cannot be taken up: 100,000 claims
+#: are read for seconds, in the thread that moves files, and one that waits for an operator must not slow the others.
+_REST: Final = 10
+
 
 class Scheduler:
     """Runs in the daemon's loop; every move of a file happens in the workshop's disk thread."""
@@ -38,6 +42,7 @@ class Scheduler:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._log = structlog.get_logger()
         self._shaken = False
+        self._rested_until = 0.0
         self.draining = False
         self.last_round = time.monotonic()
         """Monotonic time of the last finished round, for the watchdog."""
@@ -47,11 +52,12 @@ class Scheduler:
     async def recover(self) -> None:
         """Take up what a former daemon left: its claims, wherever the kill found them."""
         self._shaken = False
-        known = frozenset(self._jobs)
+        known, begun = frozenset(self._jobs), time.monotonic()
         for claim in await self._shop.in_disk_thread(lambda: self._recovered(known)):
             if claim.id not in self._jobs:
                 job_log(claim.id).info("taking up", state=claim.state.value)
                 self._start(claim)
+        self._rested_until = time.monotonic() + _REST * (time.monotonic() - begun)
 
     def _recovered(self, known: frozenset[str]) -> list[Claim]:
         """Claims that nobody works and that have no end; each is brought to rest first, where the disk lets it."""
@@ -76,7 +82,7 @@ class Scheduler:
                 async with asyncio.timeout(self._beat_interval):
                     await self._wake.wait()
             self._wake.clear()
-            if self._shaken and not self.draining:
+            if self._shaken and not self.draining and time.monotonic() >= self._rested_until:
                 await self.recover()
             while not self.draining and self._shop.slots.idle > 0 and (name := self._index.next_ready()) is not None:
                 await self._claim(name)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from hypersdkd.engine.claims import ClaimState
+from hypersdkd.engine.claims import Claim, ClaimState
 from hypersdkd.engine.job_work import JobWork
 from hypersdkd.engine.readiness import Entry, Verdict
 from hypersdkd.engine.scheduler import record_end
@@ -172,3 +173,31 @@ async def test_an_end_whose_file_is_gone_is_no_row(base: Path) -> None:
             ended, None
         )
         assert bench.index.where("a.json") is None
+
+
+async def test_a_claim_that_cannot_be_taken_up_does_not_hold_up_the_others(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look for it reads all claims, in the thread that moves files."""
+    looks = []
+    async with workbench(base) as bench:
+
+        def recovered(_known: frozenset[str]) -> list[Claim]:
+            looks.append(1)
+            bench.scheduler._shaken = True
+            time.sleep(0.1)
+            return []
+
+        monkeypatch.setattr(bench.scheduler, "_recovered", recovered)
+        bench.scheduler._shaken = True
+        for number in range(5):
+            bench.drop(f"{number}.json", manifest(disk(base), output_path=f"{number}"))
+            begun = bench.scheduler.last_round
+            bench.scheduler.wake()
+            await bench.until(lambda begun=begun: bench.scheduler.last_round > begun)
+        assert len(looks) == 1, "the next comes after a second"
+        monkeypatch.setattr(bench.scheduler, "_rested_until", 0.0)
+        bench.scheduler.wake()
+        await bench.until(lambda: len(looks) == 2)
+        for number in range(5):
+            await bench.ended(f"{number}.json")
