@@ -17,6 +17,7 @@ from hypersdkd.engine.grouping import alike
 from hypersdkd.engine.index import Ended, Index
 from hypersdkd.engine.job_log import job_log
 from hypersdkd.engine.job_work import JobWork
+from hypersdkd.engine.names import file_name_for_display
 from hypersdkd.engine.readiness import Entry, Readiness, Verdict
 from hypersdkd.engine.workshop import Workshop
 from hypersdkd.model.job import JobState
@@ -129,25 +130,32 @@ class Scheduler:
             job.reread()
 
     async def cancel_pending(self, name: str) -> None:
-        """Claim a waiting or ready file only to record it as cancelled, with what belongs to it and to no other."""
+        """Claim a waiting or ready file only to record it as cancelled, with what belongs to it and to no other.
+
+        Raises ``job-unknown``, and ``job-state`` while another job has a companion of the same name.
+        """
         companions = self._index.companions(name, shared=False)
-        self._index.active_companions.update(companions)
+        busy = next((each for each in companions if self._index.in_processing(each)), None)
+        if busy is not None:
+            shown, other = file_name_for_display(name), file_name_for_display(busy)
+            raise fail("job-state", f"{shown} cannot be cancelled yet: one of the name {other} is still in processing/")
+        expected = self._expect(companions)
         try:
-            claim = await self.move(lambda: self._claim_cancelled(name, companions))
+            claim = await self.move(lambda: self._shop.spool.claim(name, companions, cancelled=True))
         except (OSError, ProblemError):
-            self._index.active_companions.difference_update(companions)
+            self._index.active_companions -= expected
             raise
         self._index.set_drops([(gone, None) for gone in (name, *(companions if claim else ()))])
         if claim is None:
-            self._index.active_companions.difference_update(companions)
+            self._index.active_companions -= expected
             raise fail("job-unknown", f"{name} is not in the queue any more")
         self._start(claim)
 
-    def _claim_cancelled(self, name: str, companions: Sequence[str]) -> Claim | None:
-        claim = self._shop.spool.claim(name, companions)
-        if claim is not None:
-            self._shop.spool.claims.ask_cancel(claim.id)
-        return claim
+    def _expect(self, companions: Sequence[str]) -> set[str]:
+        """Nobody shall take them for foreign files when they come. Those that were not expected before."""
+        new = set(companions) - self._index.active_companions
+        self._index.active_companions |= new
+        return new
 
     async def move(self, call: Callable[[], _T]) -> _T:
         """Move a file of the queue, in the disk thread. One that fails half-way is looked for at the next round."""
@@ -160,11 +168,11 @@ class Scheduler:
     async def _claim(self, name: str) -> None:
         known, companions = self._index.drop_entry(name), self._index.companions(name)
         group = self._index.own_judgements([name, *companions])
-        self._index.active_companions.update(companions)  # before they come: nobody shall take them for foreign files
+        expected = self._expect(companions)
         try:
             claim, judged = await self.move(lambda: self._claim_if_ready(group))
         except (OSError, ProblemError) as error:
-            self._index.active_companions.difference_update(companions)
+            self._index.active_companions -= expected
             self._log.error("cannot be claimed", name=name, error=str(error))
             before = self._index.drop_entry(name)
             if before is not None:
@@ -173,7 +181,7 @@ class Scheduler:
             return
         self._index.set_drops(judged)
         if claim is None:
-            self._index.active_companions.difference_update(companions)
+            self._index.active_companions -= expected
         else:
             job_log(claim.id).info("claimed")
             if known is not None:  # the file system's clock may be another host's, and ahead of ours

@@ -70,10 +70,15 @@ class Spool:
 
     # -- claim ------------------------------------------------------------------------------------
 
-    def claim(self, name: str, companions: Sequence[str] = ()) -> Claim | None:
+    def claim(self, name: str, companions: Sequence[str] = (), *, cancelled: bool = False) -> Claim | None:
         """Take ``name`` out of the drop directory, and ``companions`` with it. ``None`` when it is gone: another took
-        it, or its owner. ``FileExistsError`` while ``processing/`` has a companion's name: the claim then waits."""
+        it, or its owner. ``FileExistsError`` while ``processing/`` has a companion's name: the claim then waits.
+
+        ``cancelled``: only to be recorded so, which is sure before the file is moved.
+        """
         claim = self._open_claim(name, tuple(companions))
+        if cancelled:
+            self.claims.ask_cancel(claim.id)
         try:
             rename_into(self.layout.drop / name, self.claims.file(claim.id))
         except OSError as error:
@@ -89,6 +94,7 @@ class Spool:
     def _open_claim(self, name: str, companions: tuple[str, ...]) -> Claim:
         again = self.claims.read(name)
         if again is not None and self._never_happened(again, name):
+            self.claims.forget_cancel(again.id)
             return self.claims.write(replace(again, companions=companions))
         if again is not None and again.state is ClaimState.RETRYING:
             again = self._complete_retry(again)  # its last write failed; the file is here, and keeps its ID

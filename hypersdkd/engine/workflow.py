@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -67,18 +67,25 @@ class WorkflowService(QueueService):
 
     async def cancel(self, job_id: str) -> None:
         """Ask for a job's end. One that is just being moved is looked for again."""
+        refusal: ProblemError | None = None
         for pause in _LOOKS_AGAIN:
             if await self._cancel_running(job_id):
                 return
             pending = self._pending_name(job_id)
             if pending is not None:
-                with _storage(), suppress(ProblemError):  # claimed a moment ago: it runs, or has even ended
-                    await self._crew.scheduler.cancel_pending(pending)
-                    return
+                with _storage():
+                    try:
+                        await self._crew.scheduler.cancel_pending(pending)
+                    except ProblemError as error:  # claimed a moment ago: it runs, or has even ended; or it has to wait
+                        refusal = error
+                    else:
+                        return
             detail = await self.job(job_id)
             if detail.summary.foreign or detail.summary.status not in {JobState.PENDING, JobState.PROCESSING}:
                 break
             await asyncio.sleep(pause)
+        if refusal is not None and detail.summary.status is JobState.PENDING:
+            raise refusal
         why = "another daemon works it" if detail.summary.foreign else f"it is {detail.summary.status.value}"
         raise fail("job-state", f"{job_id} cannot be cancelled: {why}")
 

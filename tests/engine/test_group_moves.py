@@ -215,6 +215,15 @@ def drop_group(bench: Workbench, *order: str) -> None:
         )
 
 
+def drop_group_file(bench: Workbench, name: str) -> None:
+    bench.drop(name, json.dumps({"input": "a.raw"}).encode() if name.endswith(".json") else b"disk")
+
+
+def reason(bench: Workbench, name: str) -> str:
+    entry = bench.index.drop_entry(name)
+    return entry.reason if entry is not None else ""
+
+
 async def test_a_job_config_takes_its_disks_along(base: Path) -> None:
     executor = FakeExecutor([hang, finish, finish])
     async with workbench(base, executor, mode="disk", slots=1) as bench:
@@ -255,6 +264,42 @@ async def test_two_jobs_that_need_one_disk_are_worked_one_after_the_other_or_wai
         await bench.until(lambda: "is not here" in bench.index.drop_entry("two.json").reason)
         bench.drop("a.raw", b"disk again")
         assert (await bench.ended("two.json"))["status"] == "success"
+
+
+async def test_a_group_whose_names_are_still_worked_is_not_cancelled_half(base: Path) -> None:
+    """Its companions could not enter processing/: it would be claimed, stay there, and be worked after all."""
+    executor = FakeExecutor([hang, finish])
+    async with workbench(base, executor, mode="disk") as bench:
+        for name in ("one.json", "a.raw"):
+            drop_group_file(bench, name)
+        await bench.until(lambda: executor.workers)
+        for name in ("a.raw", "two.json"):
+            drop_group_file(bench, name)
+        await bench.until(lambda: "still in processing/" in reason(bench, "two.json"))
+        with raises_problem("job-state", "a.raw is still in processing/"):
+            await bench.service.cancel("two.json")
+        assert names(bench.layout.drop) == {"a.raw", "two.json"}
+        assert bench.index.foreign() == [], "the file that is worked is still known as ours"
+        await bench.service.cancel("one.json")
+        assert (await bench.ended("one.json"))["status"] == "cancelled"
+        assert (await bench.ended("two.json"))["status"] == "success"
+
+
+async def test_a_cancel_is_sure_before_anything_is_moved(base: Path) -> None:
+    """Another daemon has put a companion's name into processing/ just now, and the index does not know it yet."""
+    async with workbench(base, mode="disk", run=False) as bench:
+        spool = bench.shop.spool
+        for name in ("two.json", "a.raw"):
+            drop_group_file(bench, name)
+        (bench.layout.processing / "a.raw").write_bytes(b"another's")
+        with pytest.raises(FileExistsError):
+            spool.claim("two.json", ["a.raw"], cancelled=True)
+        assert spool.claims.cancel_asked("two.json")
+        (bench.layout.processing / "a.raw").unlink()
+        (claim,) = spool.claims.all()
+        recovered = spool.recover(claim)
+        assert recovered is not None
+        assert (recovered.state, spool.claims.cancel_asked("two.json")) == (ClaimState.ACTIVE, True)
 
 
 async def test_a_pending_group_is_cancelled_as_one_without_what_others_need(base: Path) -> None:
