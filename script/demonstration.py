@@ -39,9 +39,13 @@ def convert(daemon: OwnDaemon, source: Path) -> None:
     say(f"Its report: {report}")
     print(report.read_text())
     (output,) = json.loads(report.read_text())["artifacts"]["outputs"]
-    say("The result, and that it holds what the source holds")
+    say("What FIX changed in the guest")
+    for change in json.loads(report.read_text())["vms"][0]["changes"]:
+        print(f"{change['path']}: {change['before']} -> {change['after']}")
+    say("The result, and that the source is as it was")
     show("qemu-img", "info", output)
-    show("qemu-img", "compare", "-f", "raw", "-F", "qcow2", source.with_suffix(".source.raw"), output)
+    show("qemu-img", "check", output)
+    show("qemu-img", "compare", "-f", "raw", "-F", "vmdk", source.with_suffix(".source.raw"), source)
 
 
 def main() -> int:
