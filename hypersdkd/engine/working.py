@@ -78,7 +78,8 @@ class Working:
     def summary(self) -> str:
         """What it does, in a few words."""
         view = self.service.view()
-        return f"{view.workers_running} running, {view.pending} queued" + (", paused" if view.paused else "")
+        more = [word for word, holds in (("paused", view.paused), ("draining", view.draining)) if holds]
+        return ", ".join([f"{view.workers_running} running", f"{view.pending} queued", *more])
 
     async def drain(self, seconds: float) -> None:
         """Start nothing more; running guests get ``seconds`` to finish."""

@@ -11,7 +11,18 @@ import pytest
 
 from tests.certificates import make_certificate
 from tests.systemd.box import Box
-from tests.systemd.installed import QUEUE, ROOT, build_vmdk, install, need_a_box, put, show, start, until
+from tests.systemd.installed import (
+    QUEUE,
+    ROOT,
+    WATCHDOG_DROP_IN,
+    build_vmdk,
+    install,
+    need_a_box,
+    put,
+    show,
+    start,
+    until,
+)
 
 pytestmark = pytest.mark.system
 
@@ -101,13 +112,20 @@ def test_a_reload_is_in_force_and_a_bad_file_changes_nothing(service: Box) -> No
     service.run("rm", config, "/etc/hypersdkd/plugins.d/site.py")
 
 
-def test_systemd_restarts_it_when_it_stalls(service: Box) -> None:
-    before = show(service, "MainPID")
-    service.run("kill", "-STOP", before)
-    until(service, "test $(systemctl show --value -p NRestarts hypersdkd) -ge 1")
-    until(service, "systemctl is-active -q hypersdkd")
-    assert show(service, "MainPID") != before
-    assert "Watchdog timeout" in service.run("journalctl", "--no-pager", "-u", "hypersdkd")
+def test_systemd_restarts_it_when_it_stalls(box: Box) -> None:
+    drop_in = "/etc/systemd/system/hypersdkd.service.d/watchdog.conf"
+    put(box, WATCHDOG_DROP_IN, drop_in)
+    box.run("systemctl", "daemon-reload")
+    start(box)
+    before = show(box, "MainPID")
+    box.run("kill", "-STOP", before)
+    until(box, "test $(systemctl show --value -p NRestarts hypersdkd) -ge 1")
+    until(box, "systemctl is-active -q hypersdkd")
+    assert show(box, "MainPID") != before
+    assert "Watchdog timeout (limit 2s)" in box.run("journalctl", "--no-pager", "-u", "hypersdkd")
+    box.run("rm", drop_in)
+    box.run("systemctl", "daemon-reload")
+    box.run("systemctl", "stop", "hypersdkd")
 
 
 def test_it_stops_clean_and_leaves_nothing(service: Box) -> None:

@@ -12,13 +12,17 @@ import pytest
 from hypersdkd.engine.journal_entries import MESSAGE_IDS
 from tests.guests.tiny import tiny_guest
 from tests.images import MIB, raw_disk
+from tests.plugins.test_boot_test import sector
 from tests.systemd.box import Box
-from tests.systemd.installed import QUEUE, ROOT, WORKER, install, journal, need_a_box, put, start, until
+from tests.systemd.installed import QUEUE, ROOT, WORKER, install, journal, need_a_box, put, show, start, until
 
 pytestmark = pytest.mark.system
 
 #: The tiny guest has no kernel that could be given drivers.
 CONFIG = "plugins: {disabled: [fix_initramfs]}\n"
+
+#: Seconds that the appliance may take where it is emulated and others work as well.
+APPLIANCE_SECONDS = 300
 
 LIMIT = f"/run/systemd/system/{WORKER}.service.d/limit.conf"
 
@@ -74,12 +78,16 @@ def guest(job: str) -> str:
 
 def until_at_the_gate(box: Box, *jobs: str) -> None:
     for job in jobs:
-        until(box, f"grep -q at-the-gate {guest(job)}/journal.jsonl", 60)
+        until(box, f"grep -q at-the-gate {guest(job)}/journal.jsonl", APPLIANCE_SECONDS)
 
 
 def record(box: Box, job: str) -> dict:
     """The job's record, once it has ended."""
-    until(box, f"ls {QUEUE}/processed/*/{job}.*.json {QUEUE}/failed/*/{job}.*.json 2>/dev/null | grep -q .", 60)
+    until(
+        box,
+        f"ls {QUEUE}/processed/*/{job}.*.json {QUEUE}/failed/*/{job}.*.json 2>/dev/null | grep -q .",
+        APPLIANCE_SECONDS,
+    )
     found: dict = json.loads(box.run("sh", "-c", f"cat {QUEUE}/*/*/{job}.*.json"))
     return found
 
@@ -231,6 +239,45 @@ def test_a_jobs_entries_are_found_in_the_journal(box: Box, shut: Path) -> None:
     assert {row["MESSAGE_ID"] for row in found} == {MESSAGE_IDS[kind] for kind in ("guest failed", "job ended")}
     jobs = {row["HYPERSDKD_JOB"] for row in entries(box, f"MESSAGE_ID={MESSAGE_IDS['job ended']}")}
     assert {good, bad} <= jobs
+
+
+def test_a_boot_test_in_the_sandbox(box: Box, shared: Path, shut: Path) -> None:
+    shut.touch()
+    disk = bytearray(2 * MIB)
+    disk[:512] = sector("Debian GNU/Linux 12 vm1 ttyS0\r\n\r\nvm1 login: ")
+    (shared / "boots.raw").write_bytes(disk)
+    (shared / "boots.raw").chmod(0o644)
+    boots = {"inspect": {"enabled": False}, "validate": {"enabled": True, "boot_test": True}}
+    report = record(box, submit(box, "boots", "boots.raw", **boots))
+    assert report["status"] == "completed", report
+    assert report["vms"][0]["guest"]["boot"]["verdict"] == "login"
+
+
+def test_children_are_drained_for_longer_than_a_stop_may_take(box: Box, shut: Path) -> None:
+    """``executor: local`` with its drop-in: the daemon asks for more time as long as a guest runs."""
+    drop_in = (ROOT / "systemd/examples/local.conf").read_text() + "TimeoutStopSec=2\n"
+    put(box, drop_in, "/etc/systemd/system/hypersdkd.service.d/local.conf")
+    put(box, f"executor: local\n{CONFIG}", "/etc/hypersdkd/hypersdkd.yaml")
+    box.run("systemctl", "daemon-reload")
+    box.run("systemctl", "restart", "hypersdkd")
+    try:
+        job = submit(box, "wait-drained")
+        until_at_the_gate(box, job)
+        assert units(box) == []
+        with subprocess.Popen(box.command("systemctl", "stop", "hypersdkd"), stdin=subprocess.DEVNULL) as stopping:
+            box.run("sleep", "3")  # over TimeoutStopSec
+            running, status = stopping.poll() is None, show(box, "StatusText")
+            shut.touch()
+        assert (running, status) == (True, "1 running, 0 queued, draining")
+        assert show(box, "Result") == "success"
+        start(box)
+        report = record(box, job)
+        assert (report["status"], report["vms"][0]["attempts"]) == ("completed", 1)
+    finally:
+        box.run("rm", "/etc/systemd/system/hypersdkd.service.d/local.conf")
+        put(box, CONFIG, "/etc/hypersdkd/hypersdkd.yaml")
+        box.run("systemctl", "daemon-reload")
+        box.run("systemctl", "restart", "hypersdkd")
 
 
 def test_a_hostile_worker_reaches_nothing(box: Box) -> None:
