@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from xml.sax.saxutils import quoteattr
+from xml.etree import ElementTree
 
 from hypersdkd.host.process import Finished, describe_signal, run
 from hypersdkd.host.socket_directory import socket_directory
@@ -134,23 +134,26 @@ def change(
 def arguments(work: Work, keys: Sequence[int]) -> Sequence[str]:
     """Its command line; writes the description of the guest that it reads. ``keys`` are descriptors."""
     description = work.directory / "virt-v2v.xml"
-    description.write_text(_description(work.overlays), encoding="utf-8", errors="surrogateescape")
+    description.write_bytes(_description(work.overlays))
     given = [f"{device}:file:/proc/self/fd/{key}" for device in work.encrypted for key in keys]
     argv = [program(), "--quiet", "--machine-readable=stream:stdout", "--root", work.root]
     return [*argv, *(word for key in given for word in ("--key", key)), "-i", "libvirtxml", str(description)]
 
 
-def _description(overlays: Sequence[Path]) -> str:
+def _description(overlays: Sequence[Path]) -> bytes:
     """As little of libvirt's XML as virt-v2v takes: the disks. It changes what is on them, not what is said here."""
-    disks = "".join(
-        f"<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file={quoteattr(str(overlay))}/>"
-        f"<target dev={quoteattr(_target(number))} bus='scsi'/></disk>"
-        for number, overlay in enumerate(overlays)
-    )
-    return (
-        "<domain type='kvm'><name>guest</name><memory unit='MiB'>2048</memory><vcpu>1</vcpu>"
-        f"<os><type>hvm</type></os><devices>{disks}</devices></domain>\n"
-    )
+    domain = ElementTree.Element("domain", type="kvm")
+    for name, word in (("name", "guest"), ("memory", str(2 << 20)), ("vcpu", "1")):
+        ElementTree.SubElement(domain, name).text = word
+    ElementTree.SubElement(ElementTree.SubElement(domain, "os"), "type").text = "hvm"
+    devices = ElementTree.SubElement(domain, "devices")
+    for number, overlay in enumerate(overlays):
+        disk = ElementTree.SubElement(devices, "disk", type="file", device="disk")
+        ElementTree.SubElement(disk, "driver", name="qemu", type="qcow2")
+        ElementTree.SubElement(disk, "source", file=str(overlay))
+        ElementTree.SubElement(disk, "target", dev=_target(number), bus="scsi")
+    text: bytes = ElementTree.tostring(domain, encoding="utf-8")
+    return text
 
 
 def _target(number: int) -> str:
