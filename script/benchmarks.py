@@ -202,6 +202,23 @@ def run_job(daemon: OwnDaemon, name: str, content: bytes) -> dict[str, object]:
     return report
 
 
+def guest(base: Path) -> list[Result]:
+    """The test guest with BIOS, LOAD to VALIDATE without a boot, against virt-v2v of the same file, to qcow2 both."""
+    from tests.guests.build import made  # noqa: PLC0415 - needs Debian's guestfs, unlike the other benchmarks
+    from tests.guests.converting import convert, convert_by_virt_v2v  # noqa: PLC0415
+    from tests.guests.recipe import RECIPES  # noqa: PLC0415
+
+    disks = made(RECIPES[0])
+    convert(RECIPES[0], disks, base / "first", boot_test=False)  # makes the appliance, and warms the page cache
+    ours = convert(RECIPES[0], disks, base / "ours", boot_test=False)
+    theirs = convert_by_virt_v2v(disks, base / "virt-v2v", "qcow2")[1]
+    return [
+        Result("guest: the whole worker", ours.seconds, "s", note=f"appliances: {ours.launches}"),
+        Result("guest: virt-v2v -i disk -o local", theirs, "s"),
+        Result("guest: against virt-v2v", ours.seconds / theirs, "x", 0.4),
+    ]
+
+
 def api(base: Path) -> list[Result]:
     """Requests a second over one connection, one after the other, with nothing and with 10,000 jobs waiting."""
     results = []
@@ -251,6 +268,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Result]]] = {
     "worker": worker,
     "convert": convert,
     "sources": sources,
+    "guest": guest,
     "api": api,
 }
 

@@ -26,6 +26,10 @@ LIMIT: Final = 240.0
 _NETWORK: Final = 20.0
 
 
+#: Where VMware's variables say that the loader of a guest with UEFI is.
+UEFI_ENTRY: Final = "\\EFI\\debian\\grubx64.efi"
+
+
 @dataclass(frozen=True)
 class Booted:
     """How it ended, what the console said, and what the guest's card did."""

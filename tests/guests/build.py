@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import guestfs
 
-from tests.guests.recipe import EXCLUDED, INITRAMFS_MODULES, PACKAGES, Recipe
+from tests.guests.recipe import EXCLUDED, INITRAMFS_MODULES, Recipe
 
 #: Where guests are kept between runs.
 KEPT: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hypersdkd-guests"
@@ -32,7 +32,7 @@ def made(recipe: Recipe) -> tuple[Path, ...]:
     place = KEPT / f"{recipe.name}-{recipe.key(builder)}"
     with _alone(recipe.name):
         if not place.is_dir():
-            packages = _packages()
+            packages = _packages(recipe)
             draft = place.with_suffix(".draft")
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(parents=True)
@@ -49,11 +49,11 @@ def _alone(name: str) -> Iterator[None]:
         yield
 
 
-def _packages() -> Path:
+def _packages(recipe: Recipe) -> Path:
     """The tar of all packages, whose initramfs knows VMware's disks alone."""
-    key = hashlib.sha256(repr((PACKAGES, EXCLUDED, INITRAMFS_MODULES)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((recipe.packages, EXCLUDED, INITRAMFS_MODULES)).encode()).hexdigest()[:16]
     tar = KEPT / f"packages-{key}.tar"
-    with _alone("packages"):
+    with _alone(tar.stem):
         if not tar.exists():
             draft = tar.with_suffix(".draft.tar")
             hook = KEPT / f"setup-{key}"
@@ -61,10 +61,12 @@ def _packages() -> Path:
                 '#!/bin/sh\nset -e\nmkdir -p "$1/etc/initramfs-tools/conf.d"\n'
                 'echo MODULES=list >"$1/etc/initramfs-tools/conf.d/vmware"\n'
                 f"printf '%s\\n' {' '.join(INITRAMFS_MODULES)} >\"$1/etc/initramfs-tools/modules\"\n"
+                if recipe.initramfs == "initramfs-tools"
+                else "#!/bin/sh\n"
             )
             hook.chmod(0o755)
             excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED]
-            argv = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", *excluded]
+            argv = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(recipe.packages)}", *excluded]
             subprocess.run([*argv, f'--setup-hook={hook} "$1"', "bookworm", str(draft)], check=True, timeout=600)
             draft.rename(tar)
     return tar
@@ -88,6 +90,10 @@ def _fill(recipe: Recipe, packages: Path, disks: list[Path]) -> None:
         for path, text in recipe.files.items():
             appliance.write(path, text)
         appliance.command(["sh", "-c", "echo root:test | chpasswd"])
+        for service in recipe.services:
+            appliance.command(["systemctl", "enable", service])
+        if recipe.initramfs == "dracut":
+            _host_only(appliance)
         _BOOTLOADERS[recipe.firmware](appliance)
         appliance.umount_all()
         appliance.shutdown()
@@ -101,6 +107,38 @@ def _mbr_ext4(appliance: Any) -> None:
     appliance.part_set_bootable("/dev/sda", 1, True)
     appliance.mkfs("ext4", "/dev/sda1")
     appliance.mount("/dev/sda1", "/")
+
+
+def _mbr_btrfs(appliance: Any) -> None:
+    appliance.part_disk("/dev/sda", "mbr")
+    appliance.part_set_bootable("/dev/sda", 1, True)
+    appliance.mkfs_btrfs(["/dev/sda1"])
+    appliance.mount("/dev/sda1", "/")
+    appliance.btrfs_subvolume_create("/@")
+    appliance.btrfs_subvolume_create("/@home")
+    appliance.umount("/")
+    appliance.mount_options("subvol=@", "/dev/sda1", "/")
+    appliance.mkdir("/home")
+    appliance.mount_options("subvol=@home", "/dev/sda1", "/home")
+
+
+def _mbr_xfs_two_disks(appliance: Any) -> None:
+    for disk, mount in (("/dev/sda", "/"), ("/dev/sdb", "/home")):
+        appliance.part_init(disk, "mbr")
+        appliance.part_add(disk, "p", 2048, -2048)
+        appliance.mkfs("xfs", f"{disk}1")
+        if mount != "/":
+            appliance.mkdir_p(mount)
+        appliance.mount(f"{disk}1", mount)
+    appliance.part_set_bootable("/dev/sda", 1, True)
+
+
+def _host_only(appliance: Any) -> None:
+    """An initramfs as dracut makes it on VMware: the appliance's own hardware, which is virtio, is not the guest's."""
+    appliance.write("/etc/dracut.conf.d/host.conf", 'hostonly="yes"\nhostonly_cmdline="no"\n')
+    release = appliance.ls("/lib/modules")[0]
+    argv = ["dracut", "--force", "--add-drivers", " ".join(INITRAMFS_MODULES), "--omit-drivers", "virtio.*"]
+    appliance.command([*argv, f"/boot/initrd.img-{release}", release])
 
 
 def _gpt_lvm(appliance: Any) -> None:
@@ -136,5 +174,10 @@ def _grub_uefi(appliance: Any) -> None:
     appliance.command(["update-grub"])
 
 
-_LAYOUTS: Final[dict[str, Callable[[Any], None]]] = {"mbr-ext4": _mbr_ext4, "gpt-lvm": _gpt_lvm}
+_LAYOUTS: Final[dict[str, Callable[[Any], None]]] = {
+    "mbr-ext4": _mbr_ext4,
+    "gpt-lvm": _gpt_lvm,
+    "mbr-btrfs": _mbr_btrfs,
+    "mbr-xfs-two-disks": _mbr_xfs_two_disks,
+}
 _BOOTLOADERS: Final[dict[str, Callable[[Any], None]]] = {"bios": _grub_bios, "uefi": _grub_uefi}

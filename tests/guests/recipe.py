@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
-#: One set of packages for all guests: making it takes longer than making a guest of it.
+#: One set of packages for all guests but those of dracut: making it takes longer than making a guest of it.
 PACKAGES: Final = [
     "linux-image-amd64",
     "initramfs-tools",
@@ -35,6 +35,9 @@ PACKAGES: Final = [
     "qemu-guest-agent",
     "iputils-arping",
 ]
+
+#: The two tools that make an initramfs exclude each other.
+DRACUT_PACKAGES: Final = ["dracut" if name == "initramfs-tools" else name for name in PACKAGES]
 
 #: Left out while packages are unpacked: documents, and drivers that no virtual machine has.
 EXCLUDED: Final = (
@@ -69,7 +72,8 @@ INTERFACE: Final = "ens192"
 class Recipe:
     """One guest. ``sizes`` are its disks in MiB; ``layout`` names how they are divided; see ``build``.
 
-    ``files`` are written last, over what the packages brought.
+    ``files`` are written last, over what the packages brought; ``services`` are then enabled. ``root`` is what the
+    kernel is told. ``filesystems`` is what a table says of them. ``quick``: not only for ``script/test --all-guests``.
     """
 
     name: str
@@ -78,10 +82,19 @@ class Recipe:
     sizes: tuple[int, ...]
     root: str
     files: Mapping[str, str] = field(default_factory=dict)
+    initramfs: str = "initramfs-tools"
+    filesystems: str = "ext4"
+    quick: bool = False
+    services: tuple[str, ...] = ()
+
+    @property
+    def packages(self) -> list[str]:
+        """Names of Debian's packages that the guest consists of."""
+        return DRACUT_PACKAGES if self.initramfs == "dracut" else PACKAGES
 
     def key(self, builder: bytes) -> str:
         """Changes with anything that the guest is made of, ``builder`` included."""
-        made_of = json.dumps([asdict(self), PACKAGES, EXCLUDED, INITRAMFS_MODULES], sort_keys=True).encode()
+        made_of = json.dumps([asdict(self), self.packages, EXCLUDED, INITRAMFS_MODULES], sort_keys=True).encode()
         return hashlib.sha256(made_of + builder).hexdigest()[:16]
 
 
@@ -117,6 +130,7 @@ RECIPES: Final = (
         (1024,),
         "/dev/sda1",
         {**_COMMON, "/etc/fstab": "# /etc/fstab\n/dev/sda1 / ext4 errors=remount-ro 0 1\n"},
+        quick=True,
     ),
     Recipe(
         "uefi-lvm",
@@ -130,5 +144,41 @@ RECIPES: Final = (
             "/dev/sda2 /boot ext4 defaults 0 2\n/dev/sda1 /boot/efi vfat umask=0077 0 1\n"
             "/dev/mapper/vg0-swap none swap sw 0 0\n",
         },
+        filesystems="LVM with ext4 and swap; ext4; vfat",
+        quick=True,
+    ),
+    Recipe(
+        "btrfs-subvolumes",
+        "bios",
+        "mbr-btrfs",
+        (1280,),
+        "/dev/sda1",
+        {
+            **_COMMON,
+            "/etc/network/interfaces": "auto lo\niface lo inet loopback\n",
+            "/etc/systemd/network/lan.network": f"[Match]\nName={INTERFACE}\n\n[Network]\n"
+            f"Address={ADDRESS}/24\nGateway={GATEWAY}\n",
+            "/etc/fstab": "/dev/sda1 / btrfs subvol=@ 0 0\n/dev/sda1 /home btrfs subvol=@home 0 0\n",
+        },
+        filesystems="btrfs, subvolumes @ and @home",
+        services=("systemd-networkd",),
+    ),
+    Recipe(
+        "xfs-home",
+        "bios",
+        "mbr-xfs-two-disks",
+        (1280, 512),
+        "/dev/sda1",
+        {**_COMMON, "/etc/fstab": "/dev/sda1 / xfs defaults 0 1\n/dev/sdb1 /home xfs defaults 0 2\n"},
+        filesystems="XFS; /home XFS on a second disk",
+    ),
+    Recipe(
+        "dracut-host-only",
+        "bios",
+        "mbr-ext4",
+        (1024,),
+        "/dev/sda1",
+        {**_COMMON, "/etc/fstab": "/dev/sda1 / ext4 errors=remount-ro 0 1\n"},
+        initramfs="dracut",
     ),
 )

@@ -7,32 +7,24 @@ from pathlib import Path
 import pytest
 
 from hypersdkd.host.boot_console import Boot
-from tests.guests.booting import boot
+from tests.guests.booting import UEFI_ENTRY, boot
 from tests.guests.build import made
-from tests.guests.recipe import RECIPES, Recipe
+from tests.guests.recipe import Recipe
+from tests.guests.table import PAGE, agrees, outcome, rows
 
 pytestmark = pytest.mark.system
 
-#: Where VMware's variables say that the guest's loader is.
-_ENTRY = "\\EFI\\debian\\grubx64.efi"
-
-
-@pytest.fixture(
-    params=[recipe for recipe in RECIPES if recipe.name in {"bios-ext4", "uefi-lvm"}], ids=lambda it: it.name
-)
-def recipe(request: pytest.FixtureRequest) -> Recipe:
-    assert isinstance(request.param, Recipe)
-    return request.param
-
 
 def test_it_runs_on_its_own_hardware_with_its_address(recipe: Recipe, tmp_path: Path) -> None:
-    entry = _ENTRY if recipe.firmware == "uefi" else None
+    entry = UEFI_ENTRY if recipe.firmware == "uefi" else None
     booted = boot(made(recipe), tmp_path, vmware=True, uefi_entry=entry)
     assert booted.boot is Boot.LOGIN, booted.console[-2000:]
     assert booted.keeps_its_address, booted.words
+    assert agrees(rows(PAGE.read_text())[recipe.name].unfixed_own, outcome(booted))
 
 
 def test_it_does_not_run_on_virtio(recipe: Recipe, tmp_path: Path) -> None:
     booted = boot(made(recipe), tmp_path, vmware=False, uefi_entry="" if recipe.firmware == "uefi" else None)
     expected = Boot.NO_BOOT_DEVICE if recipe.firmware == "uefi" else Boot.NO_ROOT
     assert booted.boot is expected, booted.console[-2000:]
+    assert agrees(rows(PAGE.read_text())[recipe.name].unfixed_virtio, outcome(booted))
