@@ -72,11 +72,6 @@ async def no_task_is_left() -> AsyncIterator[None]:
     assert not left, "tasks are left"
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """``script/test --all-guests``: the tests of guests with every guest, not with the two quick ones alone."""
-    parser.addoption("--all-guests", action="store_true", help="convert and boot every test guest (an hour, emulated)")
-
-
 def pytest_configure() -> None:
     """Say so when a plugin was added and the environment has not been made anew since: many tests would fail of it."""
     setup = configparser.ConfigParser()

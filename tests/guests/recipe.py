@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Final
+
+#: Whether ``script/test --all-guests`` asked for every guest, not the quick ones alone.
+ALL_GUESTS: Final = "HYPERSDKD_ALL_GUESTS" in os.environ
 
 #: One set of packages for all guests but those of dracut: making it takes longer than making a guest of it.
 PACKAGES: Final = [

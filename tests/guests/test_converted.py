@@ -14,7 +14,7 @@ import pytest
 from hypersdkd.host.checksum import sha256_of
 from tests.guests.build import made
 from tests.guests.converting import Conversion, convert
-from tests.guests.recipe import Recipe
+from tests.guests.recipe import ALL_GUESTS, Recipe
 from tests.guests.table import PAGE, agrees, of_conversion, proof, rows
 
 pytestmark = pytest.mark.system
@@ -34,9 +34,7 @@ def assert_it_boots(conversion: Conversion) -> None:
     assert b"login:" in conversion.artifact("boot-console.log")
 
 
-def test_it_boots_on_virtio_and_answers_to_its_address(
-    recipe: Recipe, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_it_boots_on_virtio_and_answers_to_its_address(recipe: Recipe, tmp_path: Path) -> None:
     disks = made(recipe)
     before = [digest(disk) for disk in disks]
     first = convert(recipe, disks, tmp_path / "first")
@@ -48,8 +46,7 @@ def test_it_boots_on_virtio_and_answers_to_its_address(
     assert [digest(disk) for disk in disks] == before
 
     between = [digest(disk) for disk in first.outputs]
-    boot_again = bool(request.config.getoption("--all-guests"))
-    again = convert(recipe, first.outputs, tmp_path / "again", boot_test=boot_again)
+    again = convert(recipe, first.outputs, tmp_path / "again", boot_test=ALL_GUESTS)
     assert again.report["changes"] == []
     for one, other in zip(first.outputs, again.outputs, strict=True):
         subprocess.run(["qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", one, other], check=True)
@@ -57,6 +54,6 @@ def test_it_boots_on_virtio_and_answers_to_its_address(
     row = rows(PAGE.read_text())[recipe.name]
     assert agrees(row.converted, of_conversion(first))
     assert agrees(row.network, proof(kept=first.keeps_its_address))
-    if boot_again:
+    if ALL_GUESTS:
         assert_it_boots(again)
         assert agrees(row.converted_again, of_conversion(again))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,13 +13,13 @@ from hypersdkd.engine.plugins import Plugins
 from hypersdkd.model.guest import DiskSource, Guest
 from tests.engine.guests import folded
 from tests.guests.build import made
-from tests.guests.recipe import RECIPES
+from tests.guests.recipe import ALL_GUESTS, RECIPES
 from tests.guests.test_converted import digest
 
 #: virt-v2v alone takes three minutes without KVM.
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.skipif("HYPERSDKD_ALL_GUESTS" not in os.environ, reason="takes minutes: script/test --all-guests"),
+    pytest.mark.skipif(not ALL_GUESTS, reason="takes minutes: script/test --all-guests"),
 ]
 
 
