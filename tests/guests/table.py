@@ -112,6 +112,8 @@ def measure(recipe: Recipe, place: Path) -> Iterator[Row]:
     try:
         outputs, _seconds = convert_by_virt_v2v(disks, place / "virt-v2v")
     except subprocess.CalledProcessError as error:
+        if error.returncode < 0:  # killed by somebody else, which says nothing of it
+            raise
         print(f"{recipe.name}: virt-v2v: {error.stderr.decode(errors='replace')[-400:]}", flush=True)
         yield replace(row, virt_v2v=f"virt-v2v ended with {error.returncode}", virt_v2v_network=_LOST)
     else:
