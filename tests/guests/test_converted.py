@@ -1,7 +1,7 @@
 """The guests after hypersdkd: each boots on virtio with its address, and its source is untouched.
 
 In what came of it FIX finds nothing to do: a second conversion gives the same content, byte for byte, which boots as
-the first did; with ``--all-guests`` it is booted all the same.
+the first did. With ``--all-guests`` each is converted twice, and booted all the same; else the first one is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from hypersdkd.host.checksum import sha256_of
 from tests.guests.build import made
 from tests.guests.converting import Conversion, convert
-from tests.guests.recipe import ALL_GUESTS, Recipe
+from tests.guests.recipe import ALL_GUESTS, RECIPES, Recipe
 from tests.guests.table import PAGE, agrees, of_conversion, proof, rows
 
 pytestmark = pytest.mark.system
@@ -45,15 +45,22 @@ def test_it_boots_on_virtio_and_answers_to_its_address(recipe: Recipe, tmp_path:
     assert names == sorted([*(path.name for path in first.outputs), "vm1.xml"])
     assert [digest(disk) for disk in disks] == before
 
+    row = rows(PAGE.read_text())[recipe.name]
+    assert agrees(row.converted, of_conversion(first))
+    assert agrees(row.network, proof(kept=first.keeps_its_address))
+    if recipe is RECIPES[0] or ALL_GUESTS:
+        assert_twice_is_once(recipe, first, tmp_path / "again")
+
+
+def assert_twice_is_once(recipe: Recipe, first: Conversion, place: Path) -> None:
+    """What was converted is not changed by another conversion."""
     between = [digest(disk) for disk in first.outputs]
-    again = convert(recipe, first.outputs, tmp_path / "again", boot_test=ALL_GUESTS)
+    again = convert(recipe, first.outputs, place, boot_test=ALL_GUESTS)
     assert again.report["changes"] == []
     for one, other in zip(first.outputs, again.outputs, strict=True):
         subprocess.run(["qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", one, other], check=True)
     assert [digest(disk) for disk in first.outputs] == between
-    row = rows(PAGE.read_text())[recipe.name]
-    assert agrees(row.converted, of_conversion(first))
-    assert agrees(row.network, proof(kept=first.keeps_its_address))
     if ALL_GUESTS:
         assert_it_boots(again)
+        row = rows(PAGE.read_text())[recipe.name]
         assert agrees(row.converted_again, of_conversion(again))
