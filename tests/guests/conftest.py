@@ -12,3 +12,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "recipe" in metafunc.fixturenames:
         wanted = [each for each in RECIPES if each.quick or ALL_GUESTS]
         metafunc.parametrize("recipe", wanted, ids=[each.name for each in wanted])
+
+
+#: virt-v2v alone takes three minutes without KVM.
+collect_ignore = [] if ALL_GUESTS else ["test_virt_v2v.py"]

@@ -13,14 +13,10 @@ from hypersdkd.engine.plugins import Plugins
 from hypersdkd.model.guest import DiskSource, Guest
 from tests.engine.guests import folded
 from tests.guests.build import made
-from tests.guests.recipe import ALL_GUESTS, RECIPES
+from tests.guests.recipe import RECIPES
 from tests.guests.test_converted import digest
 
-#: virt-v2v alone takes three minutes without KVM.
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(not ALL_GUESTS, reason="takes minutes: script/test --all-guests"),
-]
+pytestmark = pytest.mark.system
 
 
 def test_virt_v2v_changes_it_in_an_overlay(tmp_path: Path) -> None:
