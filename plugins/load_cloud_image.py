@@ -13,7 +13,7 @@ from hypersdkd.host import tar_index, unpacking
 from hypersdkd.host.image_file import ImageFile
 from hypersdkd.host.image_header import detect
 from hypersdkd.host.open_source import OpenSource
-from hypersdkd.host.promised_source import require_checksum, require_size
+from hypersdkd.host.promised_source import checksums_as_promised, require_size
 from hypersdkd.host.source_disk import alone, judge_alone
 from hypersdkd.model.disk import FileNode, SourceDisk
 from hypersdkd.model.guest import DiskSource
@@ -50,10 +50,10 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
         require_size(source, image)
         if image.size == 0:
             raise fail("image-empty", f"{image.name} is empty")
-        digest = ""
-        if source.checksum or context.guest.checksums:  # before anything is unpacked that is not what was promised
-            (digest,) = opened.checksums(context.progress)
-            require_checksum(source, image, digest, context.check)
+        # before anything is unpacked that is not what was promised
+        digests = checksums_as_promised(
+            source, opened, wanted=context.guest.checksums, on_progress=context.progress, check=context.check
+        )
         number, outer = 0, image
         compression = detect(image).format
         if compression in unpacking.COMPRESSIONS:
@@ -78,7 +78,7 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
             "virtual_size": facts.virtual_size,
             "file_size": image.size,
         }
-        | ({"checksum": digest} if digest else {}),
+        | ({"checksum": digests[0]} if digests else {}),
     )
     for warning in facts.warnings:
         context.warn(warning)

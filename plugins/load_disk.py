@@ -7,7 +7,7 @@ from typing import Final
 
 from hypersdkd.host.image_file import ImageFacts
 from hypersdkd.host.open_source import OpenSource
-from hypersdkd.host.promised_source import require_checksum, require_size
+from hypersdkd.host.promised_source import checksums_as_promised, require_size
 from hypersdkd.host.source_disk import read_disk
 from hypersdkd.model.disk import SourceDisk
 from hypersdkd.model.guest import DiskSource
@@ -35,9 +35,9 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
         require_size(source, image)
         facts, graph = read_disk(opened, source.source_type, trusted=source.trusted)
         opened.compare_with_qemu(graph, facts)
-        digests = opened.checksums(context.progress) if source.checksum or context.guest.checksums else ()
-        if digests:
-            require_checksum(source, image, digests[0], context.check)
+        digests = checksums_as_promised(
+            source, opened, wanted=context.guest.checksums, on_progress=context.progress, check=context.check
+        )
         disk = opened.keep(graph, facts)
     if names := opened.unleased:
         more = f" and {len(names) - 1} more files" if len(names) > 1 else ""

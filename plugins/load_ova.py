@@ -18,7 +18,7 @@ from hypersdkd.host.image_file import ImageFacts, ImageFile
 from hypersdkd.host.image_header import detect, require_format
 from hypersdkd.host.open_source import OpenSource
 from hypersdkd.host.ova import Package, read_package
-from hypersdkd.host.promised_source import require_checksum, require_size
+from hypersdkd.host.promised_source import checksums_as_promised, require_size
 from hypersdkd.host.source_disk import alone, judge_alone, read_disk
 from hypersdkd.model.disk import FileNode, SourceDisk
 from hypersdkd.model.guest import DiskSource
@@ -97,11 +97,10 @@ def load_ovf(context: StepContext, source: DiskSource) -> Sequence[SourceDisk]:
 def _promised(context: StepContext, source: DiskSource, opened: OpenSource) -> str:
     """The named file is the one that the manifest means. Its checksum, where one is asked for."""
     require_size(source, opened.images[0])
-    if not source.checksum and not context.guest.checksums:
-        return ""
-    (digest,) = opened.checksums(context.progress)
-    require_checksum(source, opened.images[0], digest, context.check)
-    return digest
+    digests = checksums_as_promised(
+        source, opened, wanted=context.guest.checksums, on_progress=context.progress, check=context.check
+    )
+    return digests[0] if digests else ""
 
 
 def _checksums(context: StepContext, source: DiskSource, name: str, text: bytes) -> ApplianceChecksums:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hypersdkd.host.image_file import ImageFile
+from hypersdkd.host.open_source import OpenSource
 from hypersdkd.model.guest import DiskSource
 from hypersdkd.model.problem import fail
 
@@ -28,3 +29,22 @@ def require_checksum(source: DiskSource, image: ImageFile, found: str, check: Ca
     if not same:
         message = f"{image.name} has the checksum {found}; the manifest says {source.checksum}"
         raise fail("source-changed", message, remedy="Copy the file again, or correct the manifest's checksum.")
+
+
+def checksums_as_promised(
+    source: DiskSource,
+    opened: OpenSource,
+    *,
+    wanted: bool,
+    on_progress: Callable[[int, int], None],
+    check: Callable[[str, bool, str], None],
+) -> Sequence[str]:
+    """``sha256:HEX`` of each file that is open, the named one first, where that is promised or ``wanted``; else none.
+
+    Raises what :func:`require_checksum` and reading do.
+    """
+    if not source.checksum and not wanted:
+        return ()
+    digests = opened.checksums(on_progress)
+    require_checksum(source, opened.images[0], digests[0], check)
+    return digests
