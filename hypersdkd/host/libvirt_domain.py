@@ -86,7 +86,7 @@ def _add_disk(devices: ElementTree.Element, number: int, path: Path, format_name
     disk = ElementTree.SubElement(devices, "disk", type="file", device="disk")
     ElementTree.SubElement(disk, "driver", name="qemu", type=format_name, discard="unmap")
     ElementTree.SubElement(disk, "source", file=_plain(str(path)))
-    ElementTree.SubElement(disk, "target", dev=f"vd{_letters(number)}", bus="virtio")
+    ElementTree.SubElement(disk, "target", dev=f"vd{disk_letters(number)}", bus="virtio")
     ElementTree.SubElement(disk, "boot", order=str(number + 1))
 
 
@@ -126,8 +126,8 @@ def _domain_name(name: str) -> str:
     return printable.decode(errors="ignore").strip(". ") or "guest"
 
 
-def _letters(number: int) -> str:
-    """``a`` … ``z``, ``aa`` …, as disks are counted."""
+def disk_letters(number: int) -> str:
+    """``a`` … ``z``, ``aa`` …, as disks are counted: the end of ``vda`` and ``sda``. The first has ``number`` 0."""
     letters = ""
     number += 1
     while number:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
 
+from hypersdkd.host.libvirt_domain import disk_letters
 from hypersdkd.host.process import Finished, describe_signal, run
 from hypersdkd.host.socket_directory import socket_directory
 from hypersdkd.model.problem import fail, one_line
@@ -151,19 +152,9 @@ def _description(overlays: Sequence[Path]) -> bytes:
         disk = ElementTree.SubElement(devices, "disk", type="file", device="disk")
         ElementTree.SubElement(disk, "driver", name="qemu", type="qcow2")
         ElementTree.SubElement(disk, "source", file=str(overlay))
-        ElementTree.SubElement(disk, "target", dev=_target(number), bus="scsi")
+        ElementTree.SubElement(disk, "target", dev=f"sd{disk_letters(number)}", bus="scsi")
     text: bytes = ElementTree.tostring(domain, encoding="utf-8")
     return text
-
-
-def _target(number: int) -> str:
-    """``sda`` to ``sdz``, ``sdaa`` and so on."""
-    name = ""
-    number += 1
-    while number:
-        number, letter = divmod(number - 1, 26)
-        name = chr(ord("a") + letter) + name
-    return f"sd{name}"
 
 
 def _in_memory(key: str, stack: ExitStack) -> int:
