@@ -14,8 +14,10 @@ SECTOR = 512
 
 
 def qemu_img(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the real qemu-img; raises when it fails."""
-    return subprocess.run(["qemu-img", *map(str, words)], check=True, capture_output=True, text=True)
+    """Run the real qemu-img; raises when it fails, with what it said."""
+    done = subprocess.run(["qemu-img", *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def raw_disk(path: Path, size: int = 16 * MIB, seed: int = 1) -> Path:
