@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import os
 import resource
 import signal
@@ -29,6 +30,7 @@ from hypersdkd.engine.reload import Reload
 from hypersdkd.engine.subscriptions import Subscriptions
 from hypersdkd.engine.working import Working, find_executor
 from hypersdkd.host.identity import acting_as, name_of, service_user
+from hypersdkd.host.loop_watch import LoopWatch
 from hypersdkd.host.reload_answer import Answer, answer, ask
 from hypersdkd.host.secret_file import is_credential, write_secret
 from hypersdkd.host.systemd import Notifier, take_sockets, watchdog_interval
@@ -43,6 +45,9 @@ EXIT_CONFIG: Final = 78
 
 #: Seconds between two status texts for systemd.
 _STATUS_INTERVAL: Final = 1.0
+
+#: Seconds without a round after which something is taken for stuck, where no watchdog of systemd's says how long.
+_STUCK: Final = 15.0
 
 #: Seconds between two requests for more time while the daemon starts or drains.
 _STEP: Final = 5.0
@@ -202,13 +207,27 @@ class Daemon:
 
     async def _tell_systemd(self, work: Working | Observing) -> None:
         """STATUS, and WATCHDOG only while the loops finish their rounds."""
-        interval = watchdog_interval()
-        while True:
-            stalled = work.stalled(interval) if interval else ""
-            self._notifier.status(stalled or _status(work))
-            if interval and not stalled:
-                self._notifier.watchdog()
-            await asyncio.sleep(min(_STATUS_INTERVAL, interval / 2) if interval else _STATUS_INTERVAL)
+        limit, before = watchdog_interval() or _STUCK, ""
+        watch = LoopWatch(limit, self._tell_of_a_stuck_loop)
+        try:
+            while True:
+                watch.beat()
+                stalled = work.stalled(limit)
+                if stalled and not before:
+                    self._log.error(stalled)
+                before = stalled
+                self._notifier.status(stalled or _status(work))
+                if not stalled:
+                    self._notifier.watchdog()
+                await asyncio.sleep(min(_STATUS_INTERVAL, limit / 2))
+        finally:
+            watch.close()
+
+    def _tell_of_a_stuck_loop(self, line: str, stack: str) -> None:
+        """In the watch's thread. Nobody says WATCHDOG meanwhile, so systemd ends a daemon that stays so."""
+        self._notifier.status(line)
+        if stack:
+            self._log.error(line, stack=stack)
 
 
 def _begin(config: LoadedConfig, stack: AsyncExitStack) -> Working | Observing:
@@ -253,6 +272,7 @@ def main(arguments: list[str] | None = None) -> int:
     _log_warnings(config.warnings)
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _OPEN_FILES), hard))
+    faulthandler.enable(2)  # what each thread was at goes to the log when systemd's watchdog ends the process
     try:
         inherited = take_sockets("api")
         asyncio.run(_run(Daemon(config, lambda: load_config(options.config), inherited)))

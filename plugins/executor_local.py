@@ -20,6 +20,7 @@ class LocalWorker:
         self._leader = leader
         self._marker = marker
         self._process = process
+        self.trouble = ""
 
     async def wait(self) -> WorkerEnd:
         """Until the worker has ended; whatever else of its session is left then is of no use and is ended."""

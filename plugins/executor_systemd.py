@@ -63,6 +63,11 @@ class UnitWorker:
         self._hung_seconds = hung_seconds
         self._hung: Problem | None = None
 
+    @property
+    def trouble(self) -> str:
+        """That it hangs. A process that waits for storage may take its time to end as well."""
+        return f"{self._hung.message}; it is being ended" if self._hung else ""
+
     async def wait(self) -> WorkerEnd:
         """Until the unit is gone. One that hangs is ended."""
         watching = asyncio.create_task(self._end_when_hung())

@@ -80,6 +80,12 @@ class Attendant:
         """Whether the guest has its outcome."""
         return self.fold.state is not None
 
+    @property
+    def trouble(self) -> str:
+        """Why the executor is ending the guest's worker, with the guest's name; empty when it is not."""
+        trouble = self._worker.trouble if self._worker is not None else ""
+        return f"{self._run.vm}: {trouble}" if trouble else ""
+
     def runs_already(self) -> bool:
         """Whether a worker of a former daemon holds the guest, be it only to end."""
         return is_locked(self._run.lock)

@@ -96,6 +96,8 @@ class Index:
         """Hears of every change, once it is set."""
         self.last_error = ""
         """What the last failed job failed of."""
+        self.last_failed = ""
+        """The same, while no job has been completed since."""
         self.version = 0
         """Grows at every change."""
 

@@ -105,6 +105,10 @@ class JobWork:
         """How each guest fares."""
         return [attendant.fold for attendant in self._attendants]
 
+    def trouble(self) -> str:
+        """Why a worker of it is being ended; empty when none is."""
+        return next((trouble for attendant in self._attendants if (trouble := attendant.trouble)), "")
+
     def reread(self) -> None:
         """Look at every journal again: events of it may have been lost."""
         for attendant in self._attendants:

@@ -124,6 +124,10 @@ class Scheduler:
         """All jobs that are being worked."""
         return self._jobs.values()
 
+    def trouble(self) -> str:
+        """A worker that is being ended for what it does, and why; empty when there is none."""
+        return next((f"{job.claim.id}: {trouble}" for job in self._jobs.values() if (trouble := job.trouble())), "")
+
     def reread(self) -> None:
         """Look at every running guest's journal again: events of them may have been lost."""
         for job in self._jobs.values():
@@ -232,6 +236,8 @@ def record_end(
         if problem is not None and claim.outcome == JobState.FAILED.value:
             index.last_error = f"{claim.id}: {problem.message}"
         outcome = JobState(claim.outcome)
+        if outcome is not JobState.CANCELLED:
+            index.last_failed = index.last_error if outcome is JobState.FAILED else ""
         day = ("processed" if outcome is JobState.COMPLETED else "failed", claim.date)
         index.active.pop(claim.id, None)
         index.active_files.discard(claim.file)

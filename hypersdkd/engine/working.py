@@ -6,7 +6,9 @@ import os
 import time
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import thread as thread_pool
 from contextlib import AsyncExitStack
+from typing import Final
 
 import structlog
 
@@ -31,9 +33,13 @@ from hypersdkd.engine.validation import validate
 from hypersdkd.engine.workflow import Crew, WorkflowService
 from hypersdkd.engine.workshop import WorkerPlugins, Workshop
 from hypersdkd.host.inotify import Inotify
+from hypersdkd.host.loop_watch import place_of_thread
 from hypersdkd.host.systemd import watchdog_interval
 from hypersdkd.model.problem import fail
 from hypersdkd.spec.types import Executor
+
+#: The name of the thread in which files are moved.
+DISK_THREAD: Final = "spool"
 
 
 class Working:
@@ -70,16 +76,24 @@ class Working:
     def stalled(self, seconds: float) -> str:
         """Which loop has not finished a round for so long; empty when all have."""
         clock = time.monotonic()
-        for name, last in (("intake", self._crew.intake.last_round), ("scheduler", self._crew.scheduler.last_round)):
+        for name, last, thread in (
+            ("intake", self._crew.intake.last_round, "asyncio"),
+            ("scheduler", self._crew.scheduler.last_round, DISK_THREAD),
+        ):
             if clock - last > seconds:
-                return f"the {name} has made no progress for {clock - last:.0f} s"
+                place = place_of_thread(thread, idle_in=thread_pool.__file__)
+                where = f": a thread is in {place}" if place else ""
+                return f"the {name} has made no progress for {clock - last:.0f} s{where}"
         return ""
 
     def summary(self) -> str:
         """What it does, in a few words."""
         view = self.service.view()
         more = [word for word, holds in (("paused", view.paused), ("draining", view.draining)) if holds]
-        return ", ".join([f"{view.workers_running} running", f"{view.pending} queued", *more])
+        busy = ", ".join([f"{view.workers_running} running", f"{view.pending} queued", *more])
+        failed = self._crew.index.last_failed
+        told = self._crew.scheduler.trouble(), f"the last job failed: {failed}" if failed else ""
+        return "; ".join([busy, *filter(None, told)])
 
     async def drain(self, seconds: float) -> None:
         """Start nothing more; running guests get ``seconds`` to finish."""
@@ -134,7 +148,7 @@ def _crew(config: LoadedConfig, layout: QueueLayout, stack: AsyncExitStack) -> C
     plugins = load_plugins(config)
     calls = HookCalls(plugins)
     stack.callback(calls.close)
-    disk_thread = ThreadPoolExecutor(1, "spool")
+    disk_thread = ThreadPoolExecutor(1, DISK_THREAD)
     stack.callback(disk_thread.shutdown)
     index = Index(groups=mode == "disk")
     announcer = Announcer(index)

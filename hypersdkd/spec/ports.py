@@ -125,6 +125,10 @@ class WorkerEnd:
 class WorkerHandle(Protocol):
     """A running worker, wherever it is."""
 
+    @property
+    def trouble(self) -> str:
+        """Why it is being ended by its executor, for people, as long as that takes; else empty."""
+
     async def wait(self) -> WorkerEnd:
         """Returns once the worker *and all that it started* are gone. May be cancelled: the worker goes on."""
 

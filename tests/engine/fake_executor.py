@@ -46,6 +46,7 @@ class FakeWorker:
     def __init__(self) -> None:
         self.status: asyncio.Future[int | WorkerEnd | None] = asyncio.get_running_loop().create_future()
         self.kills = 0
+        self.trouble = ""
 
     async def wait(self) -> WorkerEnd:
         end = await asyncio.shield(self.status)

@@ -15,6 +15,7 @@ from hypersdkd.engine.readiness import Entry, Verdict
 from hypersdkd.engine.scheduler import record_end
 from hypersdkd.model.event import EventType
 from hypersdkd.model.job import JobState
+from hypersdkd.model.problem import Problem
 from tests.engine.fake_executor import FakeExecutor, finish, hang, write
 from tests.engine.workbench import Workbench, disk, manifest, workbench
 from tests.problems import raises_problem
@@ -42,6 +43,16 @@ async def test_no_more_is_claimed_than_can_run(base: Path) -> None:
             write(executor.runs[number].directory, EventType.FINISHED)
             executor.workers[number].status.set_result(0)
         await bench.until(lambda: bench.index.total_ended(JobState.COMPLETED) == 6)
+
+
+async def test_a_worker_that_is_being_ended_is_told_of(base: Path) -> None:
+    executor = FakeExecutor([hang])
+    async with workbench(base, executor) as bench:
+        bench.drop("a.json", manifest(disk(base)))
+        await bench.until(lambda: len(executor.workers) == 1)
+        assert bench.scheduler.trouble() == ""
+        executor.workers[0].trouble = "it does nothing"
+        assert bench.scheduler.trouble() == f"a.json: {executor.runs[0].vm}: it does nothing"
 
 
 async def test_a_paused_queue_claims_nothing_and_a_pause_survives_a_restart(base: Path) -> None:
@@ -173,6 +184,21 @@ async def test_an_end_whose_file_is_gone_is_no_row(base: Path) -> None:
             ended, None
         )
         assert bench.index.where("a.json") is None
+
+
+@pytest.mark.parametrize("then", [JobState.COMPLETED, JobState.CANCELLED])
+async def test_the_last_failure_is_told_until_a_job_is_completed(base: Path, then: JobState) -> None:
+    async with workbench(base, run=False) as bench:
+        ended = record_end(bench.index, lambda kind, date: base / kind / date, lambda _claim, _problem: None)
+        failed, other = (
+            Claim(name, ClaimState.FINISHED, name, name, "", outcome=outcome.value, date="2026-01-02", target=name)
+            for name, outcome in (("a.json", JobState.FAILED), ("b.json", then))
+        )
+        ended(failed, Problem("worker-hung", "it did nothing"))
+        assert bench.index.last_failed == bench.index.last_error == "a.json: it did nothing"
+        ended(other, None)
+        assert bench.index.last_failed == ("" if then is JobState.COMPLETED else "a.json: it did nothing")
+        assert bench.index.last_error == "a.json: it did nothing"
 
 
 async def test_a_claim_that_cannot_be_taken_up_does_not_hold_up_the_others(

@@ -30,6 +30,8 @@ async def test_it_has_its_queue_alone_and_gives_it_back(tmp_path: Path) -> None:
         assert work.summary() == "0 running, 0 queued"
         await work.service.pause()
         assert work.summary() == "0 running, 0 queued, paused"
+        work.parts.index.last_failed = "a.json: it did nothing"
+        assert work.summary() == "0 running, 0 queued, paused; the last job failed: a.json: it did nothing"
         assert work.stalled(60) == ""
         assert work.stalled(-1).startswith("the intake has made no progress for")
     async with AsyncExitStack() as stack:

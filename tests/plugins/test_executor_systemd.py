@@ -164,6 +164,7 @@ async def test_one_that_does_nothing_is_ended(
     _, end = await asyncio.gather(systemd.end(run.directory, UnitEnd("signal", "killed", "KILL")), worker.wait())
     assert end.problem is not None
     assert end.problem.code == "worker-hung"
+    assert worker.trouble == "the worker did nothing for 0 s; it is being ended"
 
 
 def test_it_is_declared() -> None:

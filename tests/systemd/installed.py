@@ -29,13 +29,6 @@ BindReadOnlyPaths={ROOT}
 RestartSec=100ms
 """
 
-#: For a test of the watchdog, which nobody waits half a minute for. A busy machine may make the daemon miss it.
-WATCHDOG_DROP_IN = """\
-[Service]
-WatchdogSec=2
-TimeoutAbortSec=1
-"""
-
 WORKER_DROP_IN = f"""\
 [Service]
 ExecStart=

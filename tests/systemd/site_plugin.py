@@ -1,20 +1,25 @@
-"""A drop-in plugin for the workers in a box: by the guest's name it waits, hangs, or tries what it should not.
+"""A drop-in plugin for daemon and workers in a box: by the guest's name a worker waits, hangs, or tries what it should
+not; by a file ``/srv/box/freeze`` the daemon is held up where nothing but its watchdog helps.
 
 Read as text and put into the box; a gate is open when ``go`` lies beside the guest's source.
 """
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
+import re
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hypersdkd.model.stage import Stage
 from hypersdkd.spec.hooks import hookimpl
-from hypersdkd.spec.ports import StepContext
+from hypersdkd.spec.ports import StatusView, StepContext
 from hypersdkd.spec.system import FixContext, Fixer
 from hypersdkd.spec.types import Step
 
@@ -78,6 +83,39 @@ def _step(context: StepContext) -> None:
             _wait(context)
     elif name.startswith("hostile"):
         _try(context)
+
+
+def _sleep_in_the_loop() -> None:
+    time.sleep(600)
+
+
+def _hold_everything() -> None:
+    re.match("(a+)+$", "a" * 64 + "b")  # no other thread runs meanwhile
+
+
+def _found(kind: type) -> Sequence[object]:
+    return [each for each in gc.get_objects() if isinstance(each, kind)]
+
+
+def _freeze(what: str) -> None:
+    for loop in _found(asyncio.AbstractEventLoop):
+        if what == "loop":
+            loop.call_soon_threadsafe(_sleep_in_the_loop)
+        elif what == "everything":
+            loop.call_soon_threadsafe(_hold_everything)
+    for pool in _found(ThreadPoolExecutor):
+        if what == "disk" and pool._thread_name_prefix == "spool":
+            pool.submit(_sleep_in_the_loop)
+
+
+@hookimpl
+def hypersdkd_status(view: StatusView) -> Mapping[str, object]:
+    """Hold the daemon up in the way that a file names."""
+    try:
+        _freeze(Path("/srv/box/freeze").read_text())
+    except FileNotFoundError:
+        return {}
+    return {"frozen": True}
 
 
 @hookimpl

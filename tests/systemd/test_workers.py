@@ -198,6 +198,9 @@ def test_a_hung_worker_is_found_and_ended(box: Box, shut: Path) -> None:
         box.run("systemctl", "reload", "hypersdkd")
     assert (failed["status"], failed["code"]) == ("failed", "worker-hung"), failed
     assert units(box) == []
+    status = f"0 running, 0 queued; the last job failed: {job}: the worker did nothing for 2 s"
+    until(box, f"systemctl show --value -p StatusText hypersdkd | grep -qF '{status}'")
+    assert f"job {job}, guest wait-frozen: ended, signal killed KILL" in journal(box)
 
 
 def test_a_worker_that_somebody_stops_is_run_again(box: Box, shut: Path) -> None:
