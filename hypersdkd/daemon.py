@@ -242,8 +242,8 @@ async def _until(event: asyncio.Event) -> None:
     await event.wait()
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """``hypersdkd``: 0 after a clean stop, 78 for a bad configuration, 1 for anything else."""
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line of ``hypersdkd``; its man page and completions are made of this as well."""
     parser = argparse.ArgumentParser(prog="hypersdkd", description="Converts virtual machines for KVM, as a service.")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration file")
     parser.add_argument("--check-config", action="store_true", help="check the configuration and exit")
@@ -255,6 +255,12 @@ def main(arguments: list[str] | None = None) -> int:
         help="write a new token (ROLE: read or operate) to FILE, print its line for api.tokens_file, and exit",
     )
     parser.add_argument("--version", action="version", version=f"hypersdkd {hypersdkd.__version__}")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``hypersdkd``: 0 after a clean stop, 78 for a bad configuration, 1 for anything else."""
+    parser = build_parser()
     options = parser.parse_args(arguments)
     if options.make_token:
         return _make_token(parser, *options.make_token)

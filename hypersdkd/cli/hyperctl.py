@@ -19,7 +19,7 @@ from hypersdkd.model.problem import ProblemError
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command line (``sys.argv`` by default); the exit status."""
+    """Run one command line (``sys.argv`` by default); the exit status. A shell that completes one is answered."""
     # Python gives None where a standard stream is closed, and argparse does not expect that.
     sys.stdout, sys.stderr = sys.stdout or io.StringIO(), sys.stderr or io.StringIO()
     terminal = Terminal(sys.stdout, sys.stderr, os.environ)
@@ -27,6 +27,8 @@ def main(words: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # Whatever the locale can encode, a name never ends the program.
             stream.reconfigure(errors="backslashreplace")
+    if "_ARGCOMPLETE" in os.environ:
+        importlib.import_module("hypersdkd.cli.completion").complete(build_parser())
     words = sys.argv[1:] if words is None else words
     try:
         status = _run(words, terminal)
