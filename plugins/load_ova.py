@@ -67,6 +67,8 @@ def load_ovf(context: StepContext, source: DiskSource) -> Sequence[SourceDisk]:
         opened = stack.enter_context(OpenSource(context.source_roots, seconds=_JUDGE_SECONDS))
         image = opened.open(source.source_path)
         digest = _promised(context, source, opened)
+        if detect(image).format not in {"ovf", "raw"}:  # text may begin as it likes
+            require_format(image, "ovf")
         if image.size > ovf_xml.MAX_BYTES:
             raise fail("image-limits", f"{image.name} has over {ovf_xml.MAX_BYTES} bytes")
         if image.size == 0:

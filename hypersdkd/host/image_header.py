@@ -10,6 +10,7 @@ from hypersdkd.host import image_qcow2, image_vdi, image_vhd, image_vhdx, image_
 from hypersdkd.host.image_file import SECTOR, ImageFacts, ImageFile, check_virtual_size
 from hypersdkd.host.image_vmdk_esx import COWD_MAGIC, SESPARSE_MAGIC
 from hypersdkd.host.vmdk_descriptor import looks_like_descriptor
+from hypersdkd.model.guest import SOURCE_TYPES
 from hypersdkd.model.problem import Problem, fail
 
 _START: Final = 36 << 10  # reaches as far as an ISO's signature
@@ -41,6 +42,9 @@ _MAGICS: Final = (
     (b"<?xml", "ovf", ""),
     (b"<Envelope", "ovf", ""),
 )
+
+#: Formats of :data:`_MAGICS` that may be a cloud image once they are unpacked.
+COMPRESSED: Final = frozenset({"gzip", "xz", "zstd"})
 
 #: Readers of images that are one file, by source type.
 _READERS: Final[Mapping[str, Callable[[ImageFile], ImageFacts]]] = {
@@ -126,6 +130,17 @@ def _judge_raw(image: ImageFile, found: Detected, trusted: bool) -> ImageFacts:
     return ImageFacts("raw", found.variant if found.format == "raw" else "", size, image.size, warnings)
 
 
+def _named_right(form: str) -> str:
+    """What to do about a source that is named by another type than its content's."""
+    if form in COMPRESSED:
+        return (
+            "If it is a compressed disk or cloud image, set source_type to ami; where the suffix tells, call it .ami."
+        )
+    if form not in SOURCE_TYPES:
+        return "Convert it with qemu-img or export it again, to one of the types that are read."
+    return f"Set source_type to {form}; where the suffix tells the type, as of a dropped disk, call the file .{form}."
+
+
 def _refuse_mismatch(image: ImageFile, claimed: str, found: Detected) -> None:
     if found.format == "luks":
         raise fail("image-encrypted", f"{image.name} is encrypted (LUKS)")
@@ -140,7 +155,7 @@ def _refuse_mismatch(image: ImageFile, claimed: str, found: Detected) -> None:
     if found.format == "raw" and not any(image.start(_START)):
         message = f"{image.name} begins with zeros where the header of a {claimed} image should be"
         raise fail("image-truncated", message)
-    remedy = f"Set source_type to {found.format}."
+    remedy = _named_right(found.format)
     if claimed == "vmdk" and found.format == "raw":
         remedy = "Name the small text file that describes the disk, if there is one beside it. " + remedy
     if claimed == "raw" and found.variant != "descriptor":

@@ -97,13 +97,23 @@ def _judged(file: SourceFile) -> Iterator[int]:
             yield fd
         finally:  # a change is the cause of whatever went wrong meanwhile
             if _is_other(fd, file):
-                raise fail("source-changed", f"{file.path.name} changed while it was read")
+                raise _changed_meanwhile(fd, file)
     finally:
         os.close(fd)
 
 
 def _is_other(fd: int, file: SourceFile) -> bool:
     return fingerprint(fd) != file.fingerprint or file.broken()
+
+
+def _changed_meanwhile(fd: int, file: SourceFile) -> ProblemError:
+    if os.fstat(fd).st_nlink:
+        return fail("source-changed", f"{file.path.name} changed while it was read")
+    return fail(
+        "source-changed",
+        f"{file.path.name} was removed or replaced while it was read",
+        remedy="Put the file back, and leave it there until its job has ended; then retry the job.",
+    )
 
 
 def open_source(path: str, roots: Sequence[Path]) -> tuple[Path, int]:

@@ -100,24 +100,30 @@ def judge_extent(image: ImageFile) -> tuple[int, int, tuple[Problem, ...]]:
 def is_part(image: ImageFile) -> bool:
     """Whether a sparse file is a part of a split disk: its descriptor, if it has any, is empty.
 
-    Raises what :func:`embedded_descriptor` does of a damaged header.
+    Raises ``image-invalid`` and the like for a damaged header, ``image-limits`` as :func:`embedded_descriptor` does.
     """
-    header = _read_header(image, 0)
-    return 0 in (header.descriptor, header.descriptor_size) or not embedded_descriptor(image).strip(b"\0")
+    return not _embedded_text(image).strip(b"\0")
 
 
 def embedded_descriptor(image: ImageFile) -> bytes:
     """The descriptor in a sparse image, with its padding.
 
-    Raises ``image-unsupported`` where there is none, ``image-limits`` where it claims to be too long.
+    Raises ``image-unsupported`` where there is none, or an empty one, ``image-limits`` where it claims to be too long.
     """
-    header = _read_header(image, 0)
-    if header.descriptor == 0 or header.descriptor_size == 0:
+    text = _embedded_text(image)
+    if not text.strip(b"\0"):
         raise fail(
             "image-unsupported",
             f"{image.name} is one part of a split disk: it has no descriptor of its own",
             remedy="Name the small text file that describes the disk; it is called like this one, without -s001.",
         )
+    return text
+
+
+def _embedded_text(image: ImageFile) -> bytes:
+    header = _read_header(image, 0)
+    if 0 in (header.descriptor, header.descriptor_size):
+        return b""
     length = header.descriptor_size * SECTOR
     if length > DESCRIPTOR_LIMIT:
         raise fail("image-limits", f"{image.name} claims a descriptor of {length} bytes; 1 MiB is allowed")

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hypersdkd.host.image_file import ImageFacts, opened
-from hypersdkd.host.image_header import Detected, detect, judge
+from hypersdkd.host.image_header import COMPRESSED, Detected, detect, judge
+from hypersdkd.host.unpacking import COMPRESSIONS
 from hypersdkd.model.problem import ProblemError
 from tests import images
 from tests.problems import raises_problem
@@ -97,6 +98,34 @@ def test_a_claim_that_is_not_names_the_truth(tmp_path: Path, form: str) -> None:
     with raises_problem("source-type-mismatch", form) as caught:
         look(path, "vdi" if form != "vdi" else "vmdk")
     assert f"Set source_type to {form}" in caught[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("start", "remedy"),
+    [
+        (b"\x1f\x8b", "set source_type to ami"),
+        (b"\xfd7zXZ\0", "set source_type to ami"),
+        (b"\x28\xb5\x2f\xfd", "set source_type to ami"),
+        (b"WithoutFreeSpace", "Convert it with qemu-img"),
+        (b"BZh", "Convert it with qemu-img"),
+    ],
+)
+def test_the_remedy_names_no_type_that_no_manifest_can_have(tmp_path: Path, start: bytes, remedy: str) -> None:
+    for claimed in ("qcow2", "raw"):
+        with raises_problem("source-type-mismatch") as caught:
+            look(written(tmp_path / "disk", start.ljust(2048, b"x")), claimed)
+        assert remedy in caught[0].remedy
+
+
+def test_what_may_be_compressed_is_all_that_can_be_unpacked() -> None:
+    assert COMPRESSED == COMPRESSIONS
+
+
+def test_the_remedy_tells_of_a_file_whose_suffix_is_its_type(tmp_path: Path) -> None:
+    """A dropped disk has no source_type that could be set."""
+    with raises_problem("source-type-mismatch") as caught:
+        look(images.make(tmp_path / "disk.vmdk", form="qcow2"), "vmdk")
+    assert "call the file .qcow2" in caught[0].remedy
 
 
 def test_raw(tmp_path: Path) -> None:

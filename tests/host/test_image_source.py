@@ -183,6 +183,12 @@ def test_a_change_meanwhile_even_if_its_time_is_put_back(disk: Path) -> None:
         os.utime(disk, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
+def test_a_removal_meanwhile_is_called_so(disk: Path) -> None:
+    with raises_problem("source-changed", "removed or replaced") as caught, judged(as_judged(disk)):
+        disk.unlink()
+    assert "Put the file back" in caught[0].remedy
+
+
 def test_a_change_is_the_cause_of_what_fails_meanwhile(disk: Path) -> None:
     with raises_problem("source-changed"), judged(as_judged(disk)):
         disk.write_bytes(b"")

@@ -201,6 +201,18 @@ def test_a_disk_that_was_copied_while_it_was_in_use(here: Path, kind: str) -> No
     assert [warning.message.split()[0] for warning in judged(top).warnings] == ["top.vmdk", extent.name]
 
 
+@pytest.mark.parametrize("emptied", [False, True])
+def test_a_part_of_a_split_disk_is_told_what_it_is(here: Path, emptied: bool) -> None:
+    """qemu-img leaves room for a descriptor in it, VMware none."""
+    vmdks.made_by_qemu(here, "twoGbMaxExtentSparse")
+    part = here / "disk-s001.vmdk"
+    if emptied:
+        images.patch(part, 28, bytes(16))
+    with raises_problem("image-unsupported", "one part of a split disk") as caught:
+        judged(part)
+    assert "Name the small text file" in caught[0].remedy
+
+
 def test_measuring_has_addresses_for_all_threads_of_qemu(here: Path) -> None:
     """Without a bound to glibc's arenas one run in five of these was ended by the limit."""
     path = large("twoGbMaxExtentSparse")(here).path

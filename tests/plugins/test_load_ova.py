@@ -81,6 +81,12 @@ def test_a_wrong_checksum_can_be_passed_over(tmp_path: Path, image: bytes) -> No
     assert [warning.code for warning in context.warnings] == ["source-checksum"]
 
 
+def test_an_archive_is_no_descriptor_however_large_it_is(tmp_path: Path, image: bytes) -> None:
+    path = ova(tmp_path / "web01.ova", {"web01.ovf": ovf([one()]), "disk1.vmdk": image, "more": bytes(5 << 20)})
+    with raises_problem("source-type-mismatch", "its content is ova"):
+        loaded(tmp_path, path.rename(path.with_suffix(".ovf")))
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
