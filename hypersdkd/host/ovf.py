@@ -12,6 +12,7 @@ from typing import Final
 from xml.etree.ElementTree import Element
 
 from hypersdkd.host.appliance_names import spellings
+from hypersdkd.host.ovf_items import hardware_items, number_of
 from hypersdkd.host.ovf_xml import MAX_TEXT, attribute, is_a, local, parsed, shown, text_of, value_of, within
 from hypersdkd.model.problem import fail, one_line
 
@@ -26,8 +27,6 @@ _CONTROLLERS: Final = {"5": "ide", "6": "scsi", "20": "sata"}
 
 #: The order in which firmware looks at controllers when nothing else is said.
 _BUS_ORDER: Final = {"ide": 0, "sata": 1, "scsi": 2, "nvme": 3, "": 4}
-
-_HARDWARE: Final = frozenset({"Item", "StorageItem", "EthernetPortItem"})
 
 #: qemu's format by a word of the URI that names a disk's.
 _FORMATS: Final = (
@@ -123,8 +122,8 @@ def read(text: bytes, name: str) -> Appliance:
     envelope = parsed(text, name)
     system = _only_system(envelope, name)
     files = {attribute(file, "id"): file for file in within(envelope, "References", "File")}
-    disks = _disks(envelope, system, files, name)
-    items = [item for item in system.iter() if local(item.tag) in _HARDWARE]
+    items = hardware_items(envelope, system)
+    disks = _disks(envelope, items, files, name)
     firmware, secure = _firmware(system)
     return Appliance(
         name=text_of(system, "Name") or shown(attribute(system, "id")),
@@ -233,11 +232,10 @@ def unit_bytes(text: str) -> int:
 # -- its disks ------------------------------------------------------------------------------------------
 
 
-def _disks(envelope: Element, system: Element, files: dict[str, Element], name: str) -> tuple[Disk, ...]:
+def _disks(envelope: Element, items: list[Element], files: dict[str, Element], name: str) -> tuple[Disk, ...]:
     """In the order of their controllers and their places there, never of the list; one with a boot mark first."""
     known = {attribute(disk, "diskId"): disk for disk in within(envelope, "DiskSection", "Disk")}
-    items = [item for item in system.iter() if local(item.tag) in _HARDWARE]
-    numbered = {value_of(item, "InstanceID") or value_of(item, "InstanceId"): item for item in items}
+    numbered = {number_of(item): item for item in items}
     placed: list[tuple[tuple[object, ...], Disk]] = []
     taken: set[str] = set()
     for number, item in enumerate(items):
