@@ -202,7 +202,9 @@ class GuestContext:
     def add_disk(self, disk: SourceDisk) -> None:
         """LOAD opened a disk."""
         self._disks.append(disk)
-        facts: dict[str, object] = {} if len(disk.files) == 1 else {"files": [str(file.path) for file in disk.files]}
+        # what LOAD unpacked is no file of the user's, and gone when the guest is done
+        files = [str(file.path) for file in disk.files if not file.path.is_relative_to(self.work)]
+        facts: dict[str, object] = {} if len(files) == 1 else {"files": files}
         facts |= {"bytes": disk.file_size, "format": disk.format, "virtual_size": disk.virtual_size}
         self.artifact("input", disk.path, **facts)
 

@@ -73,8 +73,10 @@ def test_what_is_generated_is_converted_as_it_is(draft, tmp_path: Path, plugins:
     (source,) = guest.disks
     assert (source.source_type, source.source_path) == (row.source_type, str(made.path))
     assert source.checksum.startswith("sha256:")
-    disks = drafted.metadata["disks"]
+    disks, files = drafted.metadata["disks"], drafted.metadata["files"]
     assert isinstance(disks, list)
+    assert isinstance(files, list)
+    assert all(Path(path).is_file() for file in files for path in (file["path"], *file.get("files", ())))
     assert [disk["virtual_size"] for disk in disks] == [-(-len(disk) // 512) * 512 for disk in made.disks]
     out = str(tmp_path / "output" / "web01.qcow2")
     directory = tmp_path / "guest"
