@@ -14,7 +14,7 @@ from hypersdkd.host.image_file import ImageFile
 from hypersdkd.host.image_header import detect
 from hypersdkd.host.open_source import OpenSource
 from hypersdkd.host.promised_source import checksums_as_promised, require_size
-from hypersdkd.host.source_disk import alone, judge_alone
+from hypersdkd.host.source_disk import alone, claimed_elsewhere, judge_alone
 from hypersdkd.model.disk import FileNode, SourceDisk
 from hypersdkd.model.guest import DiskSource
 from hypersdkd.model.problem import fail, one_line
@@ -22,7 +22,7 @@ from hypersdkd.spec.hooks import hookimpl
 from hypersdkd.spec.ports import StepContext
 from hypersdkd.spec.types import Loader
 
-#: Source type of the disk in an archive by its suffix.
+#: Source type of a disk by its suffix: in an archive, or before that of its compression.
 _DISKS: Final[Mapping[str, str]] = {
     ".raw": "raw",
     ".img": "",
@@ -59,11 +59,13 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
         if compression in unpacking.COMPRESSIONS:
             target = context.work / "unpacked"
             unpacking.unpack(image, compression, target, context.progress)
-            outer = opened.open_own(target)
-            number = opened.index(outer)
+            own = opened.open_own(target)
+            number = opened.index(own)
+            outer = own.part(0, own.size, PurePosixPath(image.name).stem)  # what web01.raw.xz holds is web01.raw
         part, node = _disk(context, opened, outer, number)
         claimed = _DISKS.get(PurePosixPath(part.name.lower()).suffix, "") or detect(part).format
-        facts = judge_alone(part, claimed, trusted=source.trusted)
+        with claimed_elsewhere(_remedy(part, claimed)):
+            facts = judge_alone(part, claimed, trusted=source.trusted)
         graph = alone(facts, node)
         opened.compare_with_qemu(graph, facts, part.name)
         disk = opened.keep_part(graph, facts)
@@ -83,6 +85,11 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
     for warning in facts.warnings:
         context.warn(warning)
     return disk
+
+
+def _remedy(part: ImageFile, claimed: str) -> str:
+    trust = " If it is a raw disk all the same, set load.trust_source_type to true." if claimed == "raw" else ""
+    return f"Export it again; or give it the suffix of its format, or .img, in place of that of {part.name}.{trust}"
 
 
 def _disk(context: StepContext, opened: OpenSource, outer: ImageFile, number: int) -> tuple[ImageFile, FileNode]:

@@ -19,7 +19,7 @@ from hypersdkd.host.image_header import detect, require_format
 from hypersdkd.host.open_source import OpenSource
 from hypersdkd.host.ova import Package, read_package
 from hypersdkd.host.promised_source import checksums_as_promised, require_size
-from hypersdkd.host.source_disk import alone, judge_alone, read_disk
+from hypersdkd.host.source_disk import alone, claimed_elsewhere, judge_alone, read_disk
 from hypersdkd.model.disk import FileNode, SourceDisk
 from hypersdkd.model.guest import DiskSource
 from hypersdkd.model.problem import Problem, ProblemError, fail, one_line
@@ -29,6 +29,9 @@ from hypersdkd.spec.types import Loader
 
 #: Seconds for reading the tables of all disks, and their checksums: an hour for what an export of a night has.
 _JUDGE_SECONDS: Final = 6 * 3600.0
+
+#: What to do where a disk is of another format than its descriptor says.
+_MISNAMED: Final = "Correct the disk's ovf:format in the descriptor, or name the disk itself in a manifest."
 
 
 @hookimpl
@@ -183,7 +186,8 @@ def _file_disk(context: StepContext, other: OpenSource, disk: ovf.Disk, checksum
         other.compare_with_qemu(graph, facts, image.name)
         _compare_capacity(context, disk, facts, image.name)
         return other.keep_part(graph, facts)
-    facts, graph = read_disk(other, disk.format or detect(image).format)
+    with claimed_elsewhere(_MISNAMED):
+        facts, graph = read_disk(other, disk.format or detect(image).format)
     other.compare_with_qemu(graph, facts)
     _compare_capacity(context, disk, facts, image.name)
     for part in other.images[1:]:
@@ -194,7 +198,8 @@ def _file_disk(context: StepContext, other: OpenSource, disk: ovf.Disk, checksum
 
 def _judged(part: ImageFile, disk: ovf.Disk) -> ImageFacts:
     """A disk that must be whole in itself. What nothing is said of is taken for what it is."""
-    return judge_alone(part, disk.format or detect(part).format)
+    with claimed_elsewhere(_MISNAMED):
+        return judge_alone(part, disk.format or detect(part).format)
 
 
 def _most(disk: ovf.Disk) -> int:

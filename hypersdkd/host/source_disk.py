@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 from hypersdkd.host import hyperv_disk, qcow2_disk, second_opinion, vmdk_disk
@@ -10,6 +12,7 @@ from hypersdkd.host.image_file import ImageFacts, ImageFile
 from hypersdkd.host.image_header import judge
 from hypersdkd.host.open_source import OpenSource
 from hypersdkd.model.disk import FileNode, ImageNode
+from hypersdkd.model.problem import ProblemError
 
 #: qemu's drivers that are not called as the format is.
 _DRIVERS: Final[Mapping[str, str]] = {"vhd": "vpc"}
@@ -47,6 +50,18 @@ def judge_alone(image: ImageFile, claimed: str, *, trusted: bool = False) -> Ima
     if facts.format in _JUDGED_TWICE:
         second_opinion.confirm(image, facts.format)
     return facts
+
+
+@contextmanager
+def claimed_elsewhere(remedy: str) -> Iterator[None]:
+    """Around the judging of a disk whose type something other than the manifest's ``source_type`` claims: where the
+    remedy was to change that key, it is ``remedy``."""
+    try:
+        yield
+    except ProblemError as error:
+        if "source_type" not in error.problem.remedy:
+            raise
+        raise ProblemError(replace(error.problem, remedy=remedy)) from error
 
 
 def alone(facts: ImageFacts, file: FileNode) -> ImageNode:

@@ -70,6 +70,35 @@ def test_a_raw_disk_that_begins_like_another_format(tmp_path: Path) -> None:
     assert context.disks[0].format == "qcow2"
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [
+        ("disk.vmdk.gz", bytes(3 << 20), "image-truncated"),
+        ("disk.qcow2.gz", DATA, "source-type-mismatch"),
+        ("disk.vhd.gz", DATA, "image-truncated"),
+        ("disk.VHDX.gz", DATA, "source-type-mismatch"),
+    ],
+)
+def test_a_compressed_disk_is_what_its_name_says(tmp_path: Path, name: str, content: bytes, code: str) -> None:
+    """Whatever had lost its header came out as a raw disk of rubbish."""
+    (tmp_path / name).write_bytes(appliances.gz(content))
+    with raises_problem(code, name.removesuffix(".gz")) as caught:
+        loaded(tmp_path, tmp_path / name)
+    assert "source_type" not in caught[0].remedy
+
+
+def test_a_compressed_raw_disk_that_begins_like_another_format(tmp_path: Path) -> None:
+    content = appliances.gz(appliances.disk(tmp_path, DATA, "qcow2"))
+    for name in ("disk.raw.gz", "disk.img.gz"):
+        (tmp_path / name).write_bytes(content)
+    with raises_problem("source-type-mismatch") as caught:
+        loaded(tmp_path, tmp_path / "disk.raw.gz")
+    assert ".img" in caught[0].remedy
+    assert "trust_source_type" in caught[0].remedy
+    (tmp_path / "work" / "unpacked").unlink()
+    assert loaded(tmp_path, tmp_path / "disk.img.gz").disks[0].format == "qcow2"
+
+
 def test_what_is_behind_an_odd_end_is_no_part_of_the_disk(tmp_path: Path) -> None:
     path = appliances.ova(tmp_path / "image.tar", {"disk.raw": b"words" * 100})
     content = bytearray(path.read_bytes())

@@ -101,8 +101,9 @@ def test_an_archive_is_no_descriptor_however_large_it_is(tmp_path: Path, image: 
 )
 def test_a_member_that_is_not_what_is_said(tmp_path: Path, image: bytes, change: dict[str, object], code: str) -> None:
     path = ova(tmp_path / "web01.ova", {"web01.ovf": ovf([one(**change)]), "disk1.vmdk": image})
-    with raises_problem(code):
+    with raises_problem(code) as caught:
         loaded(tmp_path, path)
+    assert "source_type" not in caught[0].remedy  # which is the appliance's
 
 
 def test_a_larger_disk_is_told_of(tmp_path: Path, image: bytes) -> None:

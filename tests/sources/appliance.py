@@ -149,6 +149,14 @@ def alone(suffix: str, packed: str) -> Callable[[Path], Made]:
     return make
 
 
+def without_header(here: Path) -> Made:
+    """What a disk becomes when its copy began before there was anything to copy; nothing of it is raw."""
+    path = here / "disk.qcow2.xz"
+    content = disk(here, DATA, "qcow2")
+    path.write_bytes(xz(bytes(65536) + content[65536:]))
+    return Made(path)
+
+
 def checksummed(algorithm: str, line: str) -> Callable[[Path], Made]:
     def make(here: Path) -> Made:
         members = {"web01.ovf": ovf([one()]), "disk1.vmdk": disk(here, DATA)}
@@ -240,5 +248,6 @@ ROWS = (
         Row("ami", f"{suffix}{packed}, no archive", TEST, alone(suffix, packed))
         for suffix, packed in (("raw", ".gz"), ("raw", ".xz"), ("qcow2", ".zst"))
     ),
+    Row("ami", "qcow2.xz without the disk's header", TEST, without_header, "image-truncated"),
     Row("ami", "tar of two disks", TEST, two_in_one, "image-unsupported"),
 )
