@@ -19,7 +19,7 @@ from hypersdkd.engine.workshop import WorkerPlugins
 from hypersdkd.host.image_file import opened
 from hypersdkd.host.source_type import type_by_content, type_by_name
 from hypersdkd.model.guest import DiskSource
-from hypersdkd.model.manifest_draft import ManifestDraft, ManifestWish, name_from
+from hypersdkd.model.manifest_draft import ManifestDraft, ManifestWish, name_of
 from hypersdkd.model.problem import ProblemError, fail
 
 
@@ -38,6 +38,8 @@ def generate(arguments: Namespace, terminal: Terminal) -> int:
     else:
         draft = ManifestDraft(source, type_by_name(source))
         terminal.note("WARNING", f"{source} does not exist here; its type is taken from its name")
+        if not source.startswith("/"):
+            terminal.note("WARNING", "The daemon takes a relative path from its to_be_processed/, not from here")
     document = draft.document()
     target = Path(directory) / f"{Path(source).stem}-manifest.json"
     write_manifest(target, encoded(document), replace=arguments.force)
@@ -58,7 +60,7 @@ def _drafted(source: str, arguments: Namespace, terminal: Terminal) -> ManifestD
     path = Path(source).absolute()
     wish = ManifestWish(str(path), checksums=arguments.checksums, inside=arguments.inspect)
     source_type = type_here(source)
-    bare = ManifestDraft(str(path), source_type, name_from(path.stem), inspect=False, fix=False)
+    bare = ManifestDraft(str(path), source_type, name_of(str(path)), inspect=False, fix=False)
     try:
         str(path).encode()
         found = asyncio.run(_looked_at(DiskSource(source_type, str(path.resolve())), wish))

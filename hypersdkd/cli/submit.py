@@ -51,7 +51,8 @@ def send_manifest(
     With ``several`` the job is shown with its file, since there are others.
     """
     try:
-        name = Path(manifest.name).stem if manifest.syntax else ""  # standard input has no name
+        # Standard input has no name; `manifest generate` writes NAME-manifest.json.
+        name = Path(manifest.name).stem.removesuffix("-manifest") if manifest.syntax else ""
         reply = daemon.submit_manifest(manifest.text, name=name)
     except DaemonRefusedError as error:
         if not error.reply.get("errors"):

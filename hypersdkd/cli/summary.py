@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from hypersdkd.cli.terminal import Terminal
-from hypersdkd.cli.text import size
+from hypersdkd.cli.text import counted, size
 from hypersdkd.model.guest import OUTPUT_FORMATS, Guest
 from hypersdkd.model.guest_wishes import fix_wanted
 
@@ -57,10 +57,10 @@ def facts_in_words(facts: Mapping[str, object]) -> Iterator[str]:
     hardware, cards, system = _inner(facts, "hardware"), facts.get("nics"), _inner(facts, "system")
     memory = hardware.get("memory_bytes")
     words = [
-        f"{hardware['cpus']} CPUs" if hardware.get("cpus") else "",
+        counted(hardware["cpus"], "CPU") if hardware.get("cpus") else "",
         f"{size(memory)} memory" if isinstance(memory, int) and memory else "",
         str(hardware.get("firmware") or ""),
-        f"{len(cards)} network cards" if isinstance(cards, list) and cards else "",
+        counted(len(cards), "network card") if isinstance(cards, list) and cards else "",
     ]
     if any(words):
         yield f"Hardware: {', '.join(filter(None, words))}"

@@ -33,6 +33,11 @@ def clean(text: object, limit: int = LONGEST) -> str:
     return given
 
 
+def counted(count: object, noun: str) -> str:
+    """A number with what it counts: ``1 CPU``, ``2 CPUs``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def duration(seconds: int) -> str:
     """Whole seconds as ``59s``, ``1m 30s`` or ``25h 1m``."""
     minutes, rest = divmod(max(seconds, 0), 60)

@@ -54,12 +54,13 @@ def validate(arguments: Namespace, terminal: Terminal) -> int:
     """Judge each manifest; 1 if any is invalid."""
     judge = _Judge(connect(arguments))
     verdicts: list[Reply] = []
-    for name in manifest_names(arguments, "validate"):
+    names = manifest_names(arguments, "validate")
+    for name in names:
         manifest = read_manifest_file(name)
         reply = judge.judge(manifest)
         verdicts.append({**reply, "file": manifest.name})
         if not arguments.json:
-            _show(terminal, manifest, reply)
+            _show(terminal, manifest, reply, several=len(names) > 1)
     if arguments.json:
         terminal.json(verdicts[0] if len(verdicts) == 1 else {"files": verdicts})
     else:
@@ -67,7 +68,8 @@ def validate(arguments: Namespace, terminal: Terminal) -> int:
     return exits.FINE if all(verdict["valid"] is True for verdict in verdicts) else exits.FAILED
 
 
-def _show(terminal: Terminal, manifest: ManifestFile, reply: Reply) -> None:
+def _show(terminal: Terminal, manifest: ManifestFile, reply: Reply, *, several: bool) -> None:
+    """With ``several`` each summary and verdict says of which file it is, since there are others."""
     problems = [Problem.from_dict(problem) for problem in rows(reply, "problems")]
     warnings = [Problem.from_dict(warning) for warning in rows(reply, "warnings")]
     if reply.get("valid") is not True:
@@ -80,9 +82,11 @@ def _show(terminal: Terminal, manifest: ManifestFile, reply: Reply) -> None:
             "ERROR", f"{'Failed to parse manifest' if unread else f'{noun(reply)} validation failed'}: {manifest.name}"
         )
         return
+    if several:
+        terminal.info(f"File: {manifest.name}")
     show = show_job_config if reply.get("taken_for") == JOB_CONFIG else show_summary
     show(terminal, parse_document(manifest.text, manifest.syntax).value)
-    terminal.note("SUCCESS", f"{noun(reply)} is valid!")
+    terminal.note("SUCCESS", f"{noun(reply)} is valid!{f' ({manifest.name})' if several else ''}")
 
 
 def _bare(reply: Reply) -> list[Problem]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from hypersdkd.engine.source_inspection import Inspection, SourcePlaces, inspect_source
 from hypersdkd.host.image_file import ImageFile
 from hypersdkd.host.image_source import open_source
 from hypersdkd.host.source_type import type_by_content
 from hypersdkd.model.guest import DiskSource
-from hypersdkd.model.manifest_draft import ManifestDraft, ManifestWish, name_from
+from hypersdkd.model.manifest_draft import ManifestDraft, ManifestWish, name_of
 from hypersdkd.model.problem import ProblemError, fail
 
 
@@ -42,7 +42,7 @@ def drafted(wish: ManifestWish, source_type: str, found: Inspection) -> Manifest
     return ManifestDraft(
         wish.source_path,
         source_type,
-        name_from(PurePosixPath(wish.source_path).stem),
+        name_of(wish.source_path),
         inspect=found.fixable,
         fix=found.fixable,
         output_format=wish.output_format,

@@ -13,7 +13,7 @@ from hypersdkd.engine.source_inspection import SourcePlaces
 from hypersdkd.engine.submissions import Submissions
 from hypersdkd.engine.validation import validate
 from hypersdkd.engine.workshop import WorkerPlugins
-from hypersdkd.model.manifest_draft import ManifestWish
+from hypersdkd.model.manifest_draft import ManifestWish, name_from
 from hypersdkd.model.problem import Problem, ProblemError
 from hypersdkd.model.replies import JOB_CONFIG, ManifestInvalidError, Receipt, Validation
 from hypersdkd.spec.types import Submission
@@ -27,6 +27,12 @@ _LOOKED_AT_ONCE: Final = 4
 
 #: What a submitted job config without a name is called.
 _JOB_NAME: Final = "job"
+
+
+def _told_name(validation: Validation) -> str:
+    """What an exporter calls the guest of a manifest that has no name of its own; outputs are called so."""
+    alone = not validation.name and not validation.batch and len(validation.guests) == 1
+    return validation.guests[0].name if alone else ""
 
 
 class ManifestDesk:
@@ -61,6 +67,8 @@ class ManifestDesk:
         document, name = dict(validation.document), validation.name or default_name
         if validation.taken_for == JOB_CONFIG:  # which has no name of its own
             name = name or _JOB_NAME
+        elif told := _told_name(validation):
+            name = name_from(told.replace("/", "_")) or name
         elif default_name and not validation.name:
             document["name"] = default_name
         submission = Submission(text, document, name)

@@ -106,7 +106,7 @@ async def inspect_source(
             log = (directory / "worker.log").read_text(errors="backslashreplace")[-2000:]
             raise fail("step-failed", "the look at the source did not end", detail=log)
         report = folded.report()
-        inputs = [row for row in _rows(report["files"]) if row.get("kind") == "input"]
+        inputs = [_lasting(row, directory) for row in _rows(report["files"]) if row.get("kind") == "input"]
         found = report["guest"]
         return Inspection(
             inputs, found if isinstance(found, Mapping) else {}, _rows(report["warnings"]), folded.problem
@@ -158,6 +158,15 @@ async def _run(directory: Path, seconds: float) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(worker.pid, signal.SIGKILL)
         await worker.wait()
+
+
+def _lasting(row: Mapping[str, object], directory: Path) -> Mapping[str, object]:
+    """A disk's ``files`` without those that the look made itself, such as an image that it unpacked."""
+    files = row.get("files")
+    if not isinstance(files, list):
+        return row
+    lasting = [file for file in files if not Path(str(file)).is_relative_to(directory)]
+    return {**row, "files": lasting} if len(lasting) > 1 else {key: row[key] for key in row if key != "files"}
 
 
 def _rows(rows: object) -> list[Mapping[str, object]]:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Final
 
-from hypersdkd.model.guest import OUTPUT_FORMATS, SOURCE_TYPES
+from hypersdkd.model.guest import OUTPUT_FORMATS, SOURCE_TYPES, type_by_suffix
 
 #: Bytes of a name at most: submission puts time, number and suffix after it, and a job's ID has 200.
 MAX_NAME_BYTES: Final = 175
+
+#: Suffixes that a packer puts behind a file's own.
+_PACKED: Final = frozenset({".gz", ".xz", ".zst"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,15 @@ class ManifestDraft:
             },
             **({"metadata": dict(self.metadata)} if self.metadata else {}),
         }
+
+
+def name_of(source: str) -> str:
+    """What the guest of a source is called: its file without the suffix; of ``image.tar.xz`` and ``disk.raw.gz``,
+    without both."""
+    path = PurePosixPath(source)
+    inner = PurePosixPath(path.stem)
+    packed = path.suffix.lower() in _PACKED and (inner.suffix.lower() == ".tar" or type_by_suffix(inner.name) != "")
+    return name_from(inner.stem if packed else path.stem)
 
 
 def name_from(stem: str) -> str:

@@ -42,6 +42,11 @@ def test_the_recorded_manifests(run: Run, elsewhere: Path, recorded: Path) -> No
     )
 
 
+def test_a_relative_path_that_is_not_here_is_told_where_it_starts(run: Run, elsewhere: Path) -> None:
+    assert "from its to_be_processed/, not from here" in run("manifest", "generate", "away.vmdk", ".").err
+    assert "to_be_processed" not in run("manifest", "generate", "/srv/away.vmdk", ".", "--force").err
+
+
 def make_image(path: str, form: str) -> None:
     subprocess.run(["qemu-img", "create", "-q", "-f", form, path, "1M"], check=True)
 
@@ -181,7 +186,7 @@ def test_an_appliance_in_words(run: Run, elsewhere: Path) -> None:
     appliances.ova(Path("web01.ova"), {"web01.ovf": text, "disk1.qcow2": Path("disk1.qcow2").read_bytes()})
     result = run("manifest", "generate", "web01.ova", ".")
     assert "Disk 1: disk1.qcow2 qcow2 v3 1.0 MiB" in result.out
-    assert "Hardware: 2 CPUs, 4.0 GiB memory, 1 network cards" in result.out
+    assert "Hardware: 2 CPUs, 4.0 GiB memory, 1 network card\n" in result.out
 
 
 def test_a_cloud_image_is_one_whatever_it_is_called(run: Run, elsewhere: Path) -> None:
@@ -192,3 +197,4 @@ def test_a_cloud_image_is_one_whatever_it_is_called(run: Run, elsewhere: Path) -
         assert run("manifest", "generate", name, ".", "--force").status == 0
         written = json.loads(Path(f"{Path(name).stem}-manifest.json").read_bytes())
         assert written["pipeline"]["load"]["source_type"] == "ami"
+        assert written["name"] == "image"

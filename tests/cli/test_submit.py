@@ -66,6 +66,14 @@ def test_standard_input(run: Run, workflow: RealRules, monkeypatch: pytest.Monke
     assert [call[-1] for call in workflow.calls if call[0] == "submit"] == [""], "the daemon names it"
 
 
+def test_a_manifest_without_a_name_is_called_after_its_file(run: Run, workflow: RealRules) -> None:
+    text = json.dumps({key: value for key, value in GOOD.items() if key != "name"})
+    for name in ("late01-manifest.json", "db01.json", "-manifest.json"):
+        Path(name).write_text(text)
+        assert run("manifest", "submit", f"./{name}").status == 0
+    assert [call[-1] for call in workflow.calls if call[0] == "submit"] == ["late01", "db01", ""]
+
+
 def test_no_daemon_no_submission(run: Run, good: str) -> None:
     result = run("manifest", "submit", good)
     assert (result.status, result.out) == (3, "")

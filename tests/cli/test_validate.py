@@ -42,6 +42,19 @@ def test_each_problem_has_its_place_path_and_remedy(run: Run) -> None:
     assert "Manifest validation failed" in result.err
 
 
+def test_of_several_each_says_which_it_is(run: Run) -> None:
+    for name in ("a.json", "b.json"):
+        Path(name).write_text(json.dumps(GOOD))
+    result = run("manifest", "validate", "a.json", "b.json")
+    assert [line for line in result.out.splitlines() if "File: " in line] == [
+        "INFO  File: a.json",
+        "INFO  File: b.json",
+    ]
+    assert "Manifest is valid! (a.json)" in result.err
+    assert "Manifest is valid! (b.json)" in result.err
+    assert "a.json" not in run("manifest", "validate", "a.json").out, "there is no other"
+
+
 def test_places_in_yaml(run: Run) -> None:
     Path("bad.yaml").write_text(YAML)
     result = run("manifest", "validate", "-file", "bad.yaml")

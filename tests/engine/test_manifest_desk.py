@@ -28,6 +28,22 @@ async def test_a_submission_is_a_job_like_any_other(base: Path) -> None:
         assert (await bench.ended(receipt.job_id))["status"] == "completed"
 
 
+async def test_what_an_exporter_calls_a_guest_is_not_lost_to_the_name_of_a_file(base: Path) -> None:
+    async with workbench(base) as bench:
+        path = disk(base)
+        artifacts = {
+            "manifest_version": "1.0",
+            "disks": [{"id": "a", "source_format": "raw", "bytes": path.stat().st_size, "local_path": str(path)}],
+        }
+        for told, job in (("erp01", "erp01-"), ("erp/01", "erp_01-"), (".erp01", "saved-"), ("", "saved-")):
+            text = json.dumps({**artifacts, "vm": {"name": told}}).encode()
+            receipt = await bench.service.submit(text, default_name="saved")
+            assert receipt.job_id.startswith(job)
+            written = json.loads(Path(receipt.manifest_path).read_bytes())
+            assert (written["vm"]["name"], written.get("name")) == (told, None if told else "saved")
+            await bench.ended(receipt.job_id)
+
+
 async def test_what_the_rules_refuse_is_not_submitted(base: Path) -> None:
     async with workbench(base) as bench:
         with pytest.raises(ManifestInvalidError) as raised:

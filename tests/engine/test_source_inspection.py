@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import os
 from pathlib import Path
 
@@ -35,6 +37,15 @@ async def test_it_leaves_nothing_but_what_it_found(places: SourcePlaces) -> None
     assert (found.problem, found.fixable, found.source["file_size"]) == (None, False, 1 << 20)
     assert os.listdir(places.scratch) == []
     assert os.listdir(places.scratch.parent / "exports") == ["a.raw"]
+
+
+async def test_an_image_that_it_unpacked_is_gone_and_is_not_told_of(places: SourcePlaces, tmp_path: Path) -> None:
+    path = tmp_path / "image.raw.gz"
+    path.write_bytes(gzip.compress(bytes(1 << 20)))
+    found = await inspect_source(places, DiskSource("ami", str(path)))
+    (row,) = found.files
+    assert str(places.scratch) not in json.dumps([dict(row), found.facts()])
+    assert row["path"] == str(path)
 
 
 async def test_a_source_that_is_refused(places: SourcePlaces) -> None:

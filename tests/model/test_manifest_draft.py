@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hypersdkd.model.guest import OUTPUT_FORMATS, SOURCE_TYPES
 from hypersdkd.model.manifest import read_manifest
-from hypersdkd.model.manifest_draft import MAX_NAME_BYTES, ManifestDraft, name_from
+from hypersdkd.model.manifest_draft import MAX_NAME_BYTES, ManifestDraft, name_from, name_of
 
 drafts = st.builds(
     ManifestDraft,
@@ -43,3 +43,22 @@ def test_names_that_a_job_can_have(stem: str) -> None:
 @pytest.mark.parametrize("stem", ["", ".hidden", "a\nb", "a\x1b[31m", "\udcff", "é" * MAX_NAME_BYTES])
 def test_names_that_none_can_have(stem: str) -> None:
     assert name_from(stem) == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("/srv/web01.vmdk", "web01"),
+        ("/srv/debian-12.4.tar.xz", "debian-12.4"),
+        ("/srv/disk.RAW.GZ", "disk"),
+        ("/srv/disk.qcow2.zst", "disk"),
+        ("/srv/image.tar", "image"),
+        ("/srv/web.example.org.vmdk", "web.example.org"),
+        ("/srv/v1.2.gz", "v1.2"),
+        ("web.tar.xz/disk", "disk"),
+        ("/srv/.xz", ""),
+        ("/srv/.tar.xz", ""),
+    ],
+)
+def test_the_name_of_a_source(source: str, name: str) -> None:
+    assert name_of(source) == name

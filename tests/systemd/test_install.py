@@ -149,8 +149,8 @@ def test_the_first_conversion(machine: Machine) -> None:
     (shown,) = [text for line, text in said.items() if line.startswith("hyperctl job show late01")]
     assert "late01.vmdk" in shown
     (listed,) = [text for line, text in said.items() if line == "hyperctl workflow list --status failed"]
-    assert machine.jobs["late01-manifest"] in listed
-    assert machine.jobs["late01-manifest"] in machine.type("hyperctl workflow list --status completed")
+    assert machine.jobs["late01"] in listed
+    assert machine.jobs["late01"] in machine.type("hyperctl workflow list --status completed")
 
 
 def test_a_newer_version_and_away_with_it(machine: Machine) -> None:
