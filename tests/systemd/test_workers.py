@@ -185,6 +185,30 @@ def test_a_time_limit_ends_the_unit_and_fails_the_guest(box: Box, shut: Path, re
     assert box.run("pgrep", "-f", "^sleep 98765", check=False) == ""
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_want_of_memory_ends_the_unit_and_fails_the_guest(box: Box, shut: Path, restart: bool) -> None:
+    """In the way of systemd-oomd, which marks the unit's cgroup and kills all in it; systemd asks for the mark as it
+    asks the kernel. MemoryMax itself limits nothing in a box: it has no memory controller."""
+    job = submit(box, f"hang-hungry-{restart}")
+    until_at_the_gate(box, job)
+    (unit,) = units(box)
+    group = f"/sys/fs/cgroup{show(box, 'ControlGroup', unit)}"
+    if restart:  # the next daemon learns of it as well
+        box.run("systemctl", "stop", "hypersdkd")
+    box.run("python3", "-c", f"import os; os.setxattr({group!r}, 'user.oomd_ooms', b'1')")
+    box.run("systemctl", "kill", "--signal=KILL", unit)
+    if restart:
+        until(box, f"! systemctl list-units --plain --no-legend --all '{WORKER}*.service' | grep -q .")
+        start(box)
+    failed = record(box, job)
+    assert (failed["status"], failed["code"]) == ("failed", "worker-out-of-memory"), failed
+    assert "MemoryMax" in failed["remedy"]
+    assert failed["vms"][0]["attempts"] == 1, "it would only end in the same way"
+    assert units(box) == []
+    assert box.run("pgrep", "-f", "^sleep 98765", check=False) == ""
+    assert f"job {job}, guest hang-hungry-{restart}: ended, oom-kill killed KILL" in journal(box)
+
+
 def test_a_hung_worker_is_found_and_ended(box: Box, shut: Path) -> None:
     put(box, CONFIG.replace("{", "{executor_systemd: {hung_seconds: 2}, "), "/etc/hypersdkd/hypersdkd.yaml")
     box.run("systemctl", "reload", "hypersdkd")
