@@ -22,13 +22,15 @@ import hypersdkd
 from hypersdkd.engine import logs
 from hypersdkd.engine.config import ConfigInvalidError, LoadedConfig, load_config
 from hypersdkd.engine.config_read import describe
+from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.observing import Observing
 from hypersdkd.engine.observing_service import OBSERVE
 from hypersdkd.engine.plugin_endpoints import EndpointCalls
 from hypersdkd.engine.plugins import Plugins
+from hypersdkd.engine.preflight import judge
 from hypersdkd.engine.reload import Reload
 from hypersdkd.engine.subscriptions import Subscriptions
-from hypersdkd.engine.working import Working, find_executor
+from hypersdkd.engine.working import Working, load_plugins
 from hypersdkd.host.identity import acting_as, name_of, service_user
 from hypersdkd.host.loop_watch import LoopWatch
 from hypersdkd.host.reload_answer import Answer, answer, ask
@@ -86,7 +88,7 @@ class Daemon:
             problems, warnings = self._admission.read()
             if problems:
                 raise ConfigInvalidError(problems)
-            _log_warnings(warnings)
+            logs.warn_of(warnings)
             work = _begin(self._config, stack)
             parts = work.parts
             starting = asyncio.create_task(self._ask_for_time("starting"))
@@ -159,7 +161,7 @@ class Daemon:
         def take_over(plugins: Plugins) -> None:
             subscriptions.follow(plugins.subscribers)
             problems, warnings = self._admission.read()  # those of the paths in force, which may be no more
-            _log_warnings([*problems, *warnings])
+            logs.warn_of([*problems, *warnings])
 
         reload = Reload(work, self._judged, take_over)
         while True:
@@ -183,7 +185,7 @@ class Daemon:
     def _judged(self) -> LoadedConfig:
         """The configuration as a start would take it now, tokens and certificate too. Raises ``ProblemError``."""
         loaded = self._read()
-        _judge_access(loaded)
+        _judge_access(_access_files(loaded))
         return loaded
 
     async def _drain(self, work: Working | Observing) -> None:
@@ -275,7 +277,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(describe(_all_of(error)) + "\n")
         return EXIT_CONFIG
     logs.set_up(config.settings.logging.level, config.settings.logging.format)
-    _log_warnings(config.warnings)
+    logs.warn_of(config.warnings)
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _OPEN_FILES), hard))
     faulthandler.enable(2)  # what each thread was at goes to the log when systemd's watchdog ends the process
@@ -295,44 +297,46 @@ def _all_of(error: ProblemError) -> Sequence[Problem]:
     return error.problems if isinstance(error, ConfigInvalidError) else [error.problem]
 
 
-def _log_warnings(warnings: Sequence[Problem]) -> None:
-    for warning in warnings:
-        structlog.get_logger().warning(warning.message, code=warning.code, path=warning.path, remedy=warning.remedy)
-
-
 def _access_files(config: LoadedConfig) -> AccessFiles:
     api = config.settings.api
     return AccessFiles(api.tokens_file, api.tls.cert, api.tls.key, api.names)
 
 
-def _judge_access(config: LoadedConfig) -> list[Problem]:
+def _judge_access(files: AccessFiles) -> Sequence[Problem]:
     """Read tokens and certificate for nothing but their warnings. Raises ``ConfigInvalidError``."""
-    files = _access_files(config)
-    user = service_user(path for path in (files.tokens_file, files.key) if path and not is_credential(path))
-    if user != os.geteuid():
-        sys.stderr.write(f"tokens and certificate are checked with the rights of {name_of(user)}, who owns them\n")
-    with acting_as(user):
-        problems, warnings = Admission(files).read()
+    problems, warnings = Admission(files).read()
     if problems:
         raise ConfigInvalidError(problems)
     return warnings
 
 
 def _check(config: LoadedConfig) -> None:
-    """Try what the configuration names, and say that it is fine. Raises ``ProblemError``."""
-    plugins, files = config.settings.plugins, _access_files(config)
-    loaded = Plugins.load(plugins.dirs, plugins.disabled, settings=plugins.settings)
-    if config.settings.executor != OBSERVE:
-        find_executor(loaded, config.settings.executor)
+    """Judge the configuration as the start would, with the service's rights, and say that it is fine. Raises
+    ``ProblemError``."""
+    files, plugins = _access_files(config), load_plugins(config)
     paths = [path for path in (files.tokens_file, files.cert, files.key) if path]
-    warnings = list(config.warnings)
+    secrets = [path for path in (files.tokens_file, files.key) if path and not is_credential(path)]
+    looks: list[Callable[[], Sequence[Problem]]] = [lambda: judge(config, plugins)]
     if "CREDENTIALS_DIRECTORY" not in os.environ and any(map(is_credential, paths)):
         sys.stderr.write("tokens and certificate are not checked: only the service itself sees its credentials\n")
     else:
-        warnings += _judge_access(config)
+        looks.append(lambda: _judge_access(files))
+    user = service_user(secrets, QueueLayout(config.settings.workflow.base_dir).private)
+    if user != os.geteuid():
+        sys.stderr.write(f"files and directories are checked with the rights of {name_of(user)}\n")
+    warnings, problems = list(config.warnings), list[Problem]()
+    with acting_as(user):
+        for look in looks:
+            try:
+                warnings += look()
+            except ProblemError as error:
+                problems += _all_of(error)
     if warnings:
         sys.stderr.write(f"{describe(warnings)}\n")
-    sys.stdout.write(f"{config.path or 'defaults'}: fine; {config.mode} mode ({config.mode_reason})\n")
+    if problems:
+        raise ConfigInvalidError(problems)
+    fine = f"fine; {config.mode} mode ({config.mode_reason}), executor {config.settings.executor}"
+    sys.stdout.write(f"{config.path or 'defaults'}: {fine}\n")
 
 
 def _ask_to_reload(parser: argparse.ArgumentParser) -> int:

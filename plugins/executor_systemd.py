@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import socket
+import stat
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -110,13 +111,31 @@ class UnitWorker:
             await _until_gone(self._leader.cgroup)
 
 
+def _socket_path() -> Path:
+    return Path(os.environ.get(SOCKET) or _PATH)
+
+
+def obstacle() -> str:
+    """Why systemd would start no worker for us, as far as the socket tells without a connection."""
+    path = _socket_path()
+    try:
+        found = path.stat()
+    except OSError as error:
+        return f"systemd starts no worker: {path}: {error.strerror}"
+    if not stat.S_ISSOCK(found.st_mode):
+        return f"{path} is not a socket"
+    if not os.access(path, os.W_OK, effective_ids=True):
+        return f"{path} is not for user {os.geteuid()}"
+    return ""
+
+
 async def start(run: GuestRun, hung_seconds: float = _HUNG_SECONDS) -> UnitWorker:
     """Hand the guest to a new unit. Raises ``worker-unavailable`` where there is none to be had now."""
     await asyncio.to_thread(UnitEnd.take, run.directory)  # one that a killed daemon did not come to read
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         connection.setblocking(False)
-        connection.connect(os.environ.get(SOCKET) or os.fspath(_PATH))
+        connection.connect(os.fspath(_socket_path()))
         Handover(run.directory, run.log, run.job_id, run.vm).send(connection)
         async with asyncio.timeout(_START_SECONDS):
             packet = await asyncio.get_running_loop().sock_recv(connection, 4096)
@@ -180,4 +199,5 @@ class Plugin:
     def hypersdkd_executors(self) -> Sequence[Executor]:
         """Declare the executor."""
         start_here = partial(start, hung_seconds=self._hung_seconds)
-        return [Executor("systemd", start_here, partial(adopt, hung_seconds=self._hung_seconds), outlives=True)]
+        adopt_here = partial(adopt, hung_seconds=self._hung_seconds)
+        return [Executor("systemd", start_here, adopt_here, outlives=True, obstacle=obstacle)]

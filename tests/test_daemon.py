@@ -286,13 +286,17 @@ def test_root_checks_secrets_as_the_services_user(capsys: pytest.CaptureFixture[
         tokens = root / "tokens"
         tokens.write_text(f"read a sha256:{'0' * 64}\n")
         tokens.chmod(0o600)
-        os.chown(tokens, NOBODY, -1)
+        for path in (root, tokens):
+            os.chown(path, NOBODY, -1)
         path = configure(root, api={"listen": ["127.0.0.1:0"], "tokens_file": str(tokens)})
         assert main(["--config", str(path), "--check-config"]) == 0
         assert "are checked with the rights of nobody" in capsys.readouterr().err
-        root.chmod(0o700)  # where that user could not enter
+        root.chmod(0o700)
+        os.chown(root, 0, -1)  # where that user could not enter
         assert main(["--config", str(path), "--check-config"]) == EXIT_CONFIG
-        assert f"{tokens}: Permission denied" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert f"{tokens}: Permission denied" in said
+        assert f"queue/to_be_processed cannot be made: {root} cannot be written by user {NOBODY}" in said
 
 
 async def test_an_observer_needs_no_queue_and_makes_none(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ from hypersdkd.model.problem import fail
 #: Directories of ended jobs hold one directory a day.
 ENDED: Final = ("processed", "failed")
 
+#: ``StateDirectory=`` of the units: systemd makes it for the service's user.
+STATE: Final = Path("/var/lib/hyper2kvm")
+
 
 @dataclass(frozen=True, slots=True)
 class QueueLayout:
@@ -73,12 +76,15 @@ class QueueLayout:
             _make(directory, 0o775)
         for directory in (self.private, self.scratch, self.jobs):
             _make(directory, 0o750)
-        device = self.base.stat().st_dev
+        self.check()
+
+    def check(self) -> None:
+        """Look whether :meth:`prepare` would do, and make nothing. Raises the same."""
         for directory in (self.drop, self.processing, self.processed, self.failed, self.private, self.jobs):
-            if directory.stat().st_dev != device:
+            if hinders := hindrance(directory):
+                raise fail("queue-unusable", hinders)
+            if directory.is_dir() and directory.stat().st_dev != self.base.stat().st_dev:
                 raise fail("queue-split", f"{directory} is not on the file system of {self.base}")
-            if not os.access(directory, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
-                raise fail("queue-unusable", f"{directory} cannot be written by user {os.geteuid()}")
 
     def mend(self) -> None:
         """Make the users' directories again where somebody tidied them away; ``queue-unusable``.
@@ -110,6 +116,22 @@ class QueueLayout:
         for name in ENDED:
             with contextlib.suppress(FileNotFoundError), os.scandir(self.base / name) as entries:
                 yield from [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
+def hindrance(directory: Path) -> str:
+    """Why this user could not work in ``directory``, or make it where it is missing; empty if it could."""
+    place = directory
+    while not os.path.lexists(place):
+        place = place.parent
+    if not os.path.isdir(place):  # noqa: PTH112 - what cannot be looked at is none
+        return f"{directory}: {place} is not a directory, or cannot be looked at"
+    if os.access(place, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
+        return ""
+    if place == directory:
+        return f"{directory} cannot be written by user {os.geteuid()}"
+    if os.getuid() == 0 and STATE not in (place, *place.parents) and STATE in (directory, *directory.parents):
+        return ""  # root asks for a service that has not been started yet
+    return f"{directory} cannot be made: {place} cannot be written by user {os.geteuid()}"
 
 
 def _make(directory: Path, mode: int) -> None:

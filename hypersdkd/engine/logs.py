@@ -6,13 +6,14 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Final, Literal
 
 import structlog
 
 from hypersdkd.engine.journal_entries import entry
 from hypersdkd.host import journald
+from hypersdkd.model.problem import Problem
 
 #: sd-daemon(3): the journal reads ``<N>`` at the start of a line as its priority.
 _PRIORITY: Final[Mapping[str, int]] = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
@@ -103,6 +104,12 @@ def set_up(level: str, style: Literal["auto", "json", "console"]) -> None:
         cache_logger_on_first_use=False,
     )
     _take_over(number)
+
+
+def warn_of(problems: Iterable[Problem]) -> None:
+    """Log each of them as a warning."""
+    for each in problems:
+        structlog.get_logger().warning(each.message, code=each.code, path=each.path, remedy=each.remedy)
 
 
 def close() -> None:

@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from hypersdkd.engine import logs
 from hypersdkd.engine.claims import ClaimStore
 from hypersdkd.engine.config import LoadedConfig, Settings
 from hypersdkd.engine.config_in_force import ConfigInForce
@@ -21,6 +22,7 @@ from hypersdkd.engine.observed_queue import ObservedLayout, ObserversDoor, Owner
 from hypersdkd.engine.observing_service import ObserversAnnouncer, ObservingService
 from hypersdkd.engine.plan import Places
 from hypersdkd.engine.plugins import Plugins
+from hypersdkd.engine.preflight import judge
 from hypersdkd.engine.queries import Queries
 from hypersdkd.engine.queue_parts import QueueParts
 from hypersdkd.engine.working import beat_interval, load_plugins
@@ -90,6 +92,7 @@ class Observing:
 def _parts(config: LoadedConfig, layout: ObservedLayout, stack: AsyncExitStack) -> QueueParts:
     mode, workflow = config.mode, config.settings.workflow
     plugins = load_plugins(config)
+    logs.warn_of(judge(config, plugins))
     calls = HookCalls(plugins)
     stack.callback(calls.close)
     index = Index()

@@ -14,10 +14,10 @@ import structlog
 from hypersdkd.engine import logs
 from hypersdkd.engine.config import ConfigInvalidError, LoadedConfig, Settings
 from hypersdkd.engine.config_in_force import changed_keys, is_live
-from hypersdkd.engine.observing_service import OBSERVE
 from hypersdkd.engine.plugins import Plugins
+from hypersdkd.engine.preflight import judge
 from hypersdkd.engine.queue_parts import QueueParts
-from hypersdkd.engine.working import find_executor, load_plugins
+from hypersdkd.engine.working import load_plugins
 from hypersdkd.model.problem import Problem, ProblemError, fail
 
 
@@ -50,7 +50,7 @@ class Reload:
     async def __call__(self) -> None:
         """Read, judge, and put in force what is good and can change live. Never raises for what is read."""
         try:
-            loaded, plugins = await asyncio.to_thread(self._judged)
+            loaded, plugins, warnings = await asyncio.to_thread(self._judged)
         except ConfigInvalidError as error:
             self._refuse(error.problems)
         except ProblemError as error:
@@ -59,18 +59,17 @@ class Reload:
             self._log.exception("the configuration cannot be read again")
             self._refuse([Problem("internal", f"the configuration cannot be read again: {error}")])
         else:
+            logs.warn_of(warnings)
             self._put_in_force(loaded, plugins)
 
-    def _judged(self) -> tuple[LoadedConfig, Plugins]:
-        """What a start would take now. Raises ``ProblemError`` where a start would. Blocks."""
+    def _judged(self) -> tuple[LoadedConfig, Plugins, Sequence[Problem]]:
+        """What a start would take now, and its warnings. Raises ``ProblemError`` where a start would. Blocks."""
         loaded, path = self._read(), self._work.parts.config.path
         if loaded.path is None and path is not None:
             remedy = "Put the file back, be it empty, or restart the daemon to go on with the defaults."
             raise fail("config-missing", f"{path} is not there any more", remedy=remedy)
         plugins = load_plugins(loaded, self._work.parts.calls.plugins)
-        if loaded.settings.executor != OBSERVE:
-            find_executor(plugins, loaded.settings.executor)
-        return loaded, plugins
+        return loaded, plugins, [*loaded.warnings, *judge(loaded, plugins)]
 
     def _refuse(self, problems: Sequence[Problem]) -> None:
         for problem in problems:
@@ -88,8 +87,6 @@ class Reload:
         self._on_plugins(plugins)
         if config.settings.logging != before.logging:
             logs.set_up(config.settings.logging.level, config.settings.logging.format)
-        for warning in loaded.warnings:
-            self._log.warning(warning.message, code=warning.code, path=warning.path, remedy=warning.remedy)
         changed = [key for key in changed_keys(before, config.settings) if is_live(key)]
         usable = sum(record.usable for record in plugins.records)
         self._log.info("reloaded", changed=changed, plugins=usable)

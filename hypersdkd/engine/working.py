@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from hypersdkd.engine import logs
 from hypersdkd.engine.announcer import Announcer
 from hypersdkd.engine.config import LoadedConfig, Settings
 from hypersdkd.engine.config_in_force import ConfigInForce
@@ -22,6 +23,7 @@ from hypersdkd.engine.intake import Intake
 from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.plan import Places
 from hypersdkd.engine.plugins import Plugins
+from hypersdkd.engine.preflight import find_executor, judge
 from hypersdkd.engine.queries import Queries
 from hypersdkd.engine.queue_parts import QueueParts
 from hypersdkd.engine.readiness import Readiness
@@ -35,8 +37,6 @@ from hypersdkd.engine.workshop import WorkerPlugins, Workshop
 from hypersdkd.host.inotify import Inotify
 from hypersdkd.host.loop_watch import place_of_thread
 from hypersdkd.host.systemd import watchdog_interval
-from hypersdkd.model.problem import fail
-from hypersdkd.spec.types import Executor
 
 #: The name of the thread in which files are moved.
 DISK_THREAD: Final = "spool"
@@ -47,11 +47,13 @@ class Working:
 
     def __init__(self, config: LoadedConfig, stack: AsyncExitStack) -> None:
         """Build the parts. Raises ``ProblemError`` when the queue cannot be worked or the executor is not there."""
+        plugins = load_plugins(config)
+        logs.warn_of(judge(config, plugins))
         layout = QueueLayout(config.settings.workflow.base_dir)
         layout.prepare()
         stack.callback(os.close, layout.lock())
         layout.clear_scratch()
-        self._crew = _crew(config, layout, stack)
+        self._crew = _crew(config, plugins, layout, stack)
         self._retention = Retention(self._crew.shop, config.settings.retention)
         self.service = WorkflowService(self._crew)
 
@@ -120,32 +122,14 @@ class Working:
 
 
 def load_plugins(config: LoadedConfig, former: Plugins | None = None) -> Plugins:
-    """The plugins that the configuration asks for; those that are not usable are logged. See :meth:`Plugins.load`."""
-    settings, log = config.settings.plugins, structlog.get_logger()
-    plugins = Plugins.load(settings.dirs, settings.disabled, former=former, settings=settings.settings)
-    for name in set(settings.disabled) - {record.name for record in plugins.records}:
-        log.warning("plugins.disabled names a plugin that is not there", plugin=name)
-    for name in set(settings.settings) - {record.name for record in plugins.records}:
-        log.warning("the configuration has settings of a plugin that is not there", plugin=name)
-    for record in plugins.records:
-        if record.problem is not None:
-            log.error("plugin not usable", plugin=record.name, error=record.problem.message)
-    return plugins
+    """The plugins that the configuration asks for. See :meth:`Plugins.load`."""
+    settings = config.settings.plugins
+    return Plugins.load(settings.dirs, settings.disabled, former=former, settings=settings.settings)
 
 
-def find_executor(plugins: Plugins, name: str) -> Executor:
-    """The executor of that name; ``config-invalid`` if there is none."""
-    for executor in plugins.executors:
-        if executor.name == name:
-            return executor
-    known = ", ".join(executor.name for executor in plugins.executors) or "none"
-    raise fail("config-invalid", f"no loaded plugin provides the executor {name!r}; there is: {known}", path="executor")
-
-
-def _crew(config: LoadedConfig, layout: QueueLayout, stack: AsyncExitStack) -> Crew:
+def _crew(config: LoadedConfig, plugins: Plugins, layout: QueueLayout, stack: AsyncExitStack) -> Crew:
     settings, mode = config.settings, config.mode
     workflow = settings.workflow
-    plugins = load_plugins(config)
     calls = HookCalls(plugins)
     stack.callback(calls.close)
     disk_thread = ThreadPoolExecutor(1, DISK_THREAD)

@@ -7,17 +7,27 @@ import pwd
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+
+#: The user that the shipped units run as.
+SERVICE_USER: Final = "hypersdkd"
 
 
-def service_user(paths: Iterable[Path]) -> int:
-    """Whose rights count where secrets at ``paths`` are judged: our own, or those of the first other user to whom one
-    of them belongs where root asks, since a service that is not root has its secrets by that."""
+def service_user(secrets: Iterable[Path], queue: Path) -> int:
+    """Whose rights count where files are judged for a service: our own, unless root asks.
+
+    Then those of the first other user to whom one of its ``secrets`` belongs, or else ``queue``, the directory that it
+    makes for itself; where that is not there yet, those of :data:`SERVICE_USER`, if there is one.
+    """
     ours = os.geteuid()
-    for path in paths if ours == 0 else ():
+    for path in (*secrets, queue) if ours == 0 else ():
         with suppress(OSError):  # whoever reads it says what is wrong with it
             owner = path.stat().st_uid
             if owner != ours:
                 return owner
+    if ours == 0 and not queue.exists():
+        with suppress(KeyError):
+            return pwd.getpwnam(SERVICE_USER).pw_uid
     return ours
 
 

@@ -322,6 +322,7 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
     "config-deprecated": CodeMeaning(
         "The configuration has a key of hyper2kvm's (a warning).", "Write the key that is named instead."
     ),
+    "config-doubtful": CodeMeaning("The configuration names what is not there (a warning).", "Correct the name."),
     "config-missing": CodeMeaning("The configuration file cannot be read.", "Check --config.", 500),
     "address-unsafe": CodeMeaning(
         "The listen address is not loopback, or is none.",

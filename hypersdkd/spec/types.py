@@ -71,13 +71,15 @@ class Executor:
     ``start`` begins a run. It raises ``ProblemError`` where the guest cannot be run there, with ``retry_after`` where
     that may pass. ``adopt`` finds a worker that a former daemon left behind, or one that has ended since and of which
     it is known how; it returns ``None`` when nothing of it is alive any more. ``outlives``: a daemon that ends leaves
-    its workers to the next one.
+    its workers to the next one. ``obstacle`` says why no worker could be had at the moment, for people, and nothing
+    where one could; it is asked, in any thread, before the work begins and when the configuration is checked.
     """
 
     name: str
     start: Callable[[GuestRun], Coroutine[Any, Any, WorkerHandle]]
     adopt: Callable[[GuestRun], Coroutine[Any, Any, WorkerHandle | None]]
     outlives: bool = False
+    obstacle: Callable[[], str] = lambda: ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import pytest
 import structlog
 import yaml
 
 from hypersdkd.engine.config import LoadedConfig, load_config
-from hypersdkd.engine.working import Working, find_executor, load_plugins
+from hypersdkd.engine.working import Working
 from tests.problems import raises_problem
 
 
@@ -40,23 +39,14 @@ async def test_it_has_its_queue_alone_and_gives_it_back(tmp_path: Path) -> None:
         assert work.service.paused
 
 
-def test_plugins_that_cannot_be_used_are_logged(tmp_path: Path) -> None:
+async def test_what_will_not_work_is_logged(tmp_path: Path) -> None:
     (tmp_path / "drop-ins").mkdir()
     (tmp_path / "drop-ins" / "broken.py").write_text("1/0")
     config = loaded(tmp_path, plugins={"dirs": [str(tmp_path / "drop-ins")], "disabled": ["no-such"]})
-    with structlog.testing.capture_logs() as logged:
-        load_plugins(config)
-    assert {(line["event"], line["plugin"]) for line in logged} == {
-        ("plugins.disabled names a plugin that is not there", "no-such"),
-        ("plugin not usable", "broken"),
-    }
-
-
-@pytest.mark.parametrize("name", ["local", "teleport"])
-def test_the_executor_is_found_by_its_name(tmp_path: Path, name: str) -> None:
-    plugins = load_plugins(loaded(tmp_path))
-    if name == "local":
-        assert find_executor(plugins, name).name == name
-    else:
-        with raises_problem("config-invalid", "there is: local"):
-            find_executor(plugins, name)
+    async with AsyncExitStack() as stack:
+        with structlog.testing.capture_logs() as logged:
+            Working(config, stack)
+    assert [(line["log_level"], line["code"], line["event"]) for line in logged] == [
+        ("warning", "config-doubtful", "there is no plugin 'no-such' to disable"),
+        ("warning", "plugin-failed", "plugin broken: ZeroDivisionError: division by zero"),
+    ]

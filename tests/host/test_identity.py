@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hypersdkd.host import identity
 from hypersdkd.host.identity import acting_as, name_of, service_user
 from tests.privileges import NOBODY, unprivileged
 
@@ -47,7 +48,15 @@ def test_whose_rights_count(entered: Path) -> None:
     ours, theirs = entered / "secret", entered / "theirs"
     theirs.write_text("x")
     os.chown(theirs, NOBODY, -1)
-    assert service_user([]) == service_user([ours, entered / "none"]) == os.geteuid()
-    assert service_user([ours, theirs]) == NOBODY
+    assert service_user([], ours) == service_user([ours, entered / "none"], ours) == os.geteuid()
+    assert service_user([ours, theirs], ours) == service_user([ours], theirs) == NOBODY
     with unprivileged():
-        assert service_user([theirs, ours]) == NOBODY
+        assert service_user([theirs, ours], ours) == NOBODY
+
+
+@as_root
+def test_where_nothing_is_there_yet_the_units_user_counts(entered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "SERVICE_USER", "nobody")
+    assert service_user([], entered / "none") == NOBODY
+    monkeypatch.setattr(identity, "SERVICE_USER", "no-such-user")
+    assert service_user([], entered / "none") == os.geteuid()

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from hypersdkd.host.sessions import ProcessStamp, write_stamp
 from hypersdkd.host.worker_unit import SOCKET, Handover, UnitEnd, answer
 from hypersdkd.model.problem import ProblemError
 from hypersdkd.spec.types import GuestRun
+from tests.privileges import NOBODY, unprivileged
 
 
 @pytest.fixture
@@ -170,6 +172,28 @@ async def test_one_that_does_nothing_is_ended(
 def test_it_is_declared() -> None:
     (executor,) = Plugin({"hung_seconds": 60}).hypersdkd_executors()
     assert (executor.name, executor.outlives) == ("systemd", True)
+
+
+def test_what_keeps_workers_from_starting_is_told(systemd: ServiceManager, tmp_path: Path) -> None:
+    (executor,) = Plugin({}).hypersdkd_executors()
+    assert executor.obstacle() == ""
+    path = tmp_path / "worker.sock"
+    path.unlink()
+    assert executor.obstacle() == f"systemd starts no worker: {path}: No such file or directory"
+    path.touch()
+    assert executor.obstacle() == f"{path} is not a socket"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a socket of another user")
+def test_a_socket_that_is_anothers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as name, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        Path(name).chmod(0o755)
+        listener.bind(f"{name}/worker.sock")
+        Path(name, "worker.sock").chmod(0o600)
+        monkeypatch.setenv(SOCKET, f"{name}/worker.sock")
+        (executor,) = Plugin({}).hypersdkd_executors()
+        with unprivileged():
+            assert executor.obstacle() == f"{name}/worker.sock is not for user {NOBODY}"
 
 
 @pytest.mark.parametrize("settings", [{"hung_seconds": 0}, {"hung_seconds": True}, {"hung": 1}, {"hung_seconds": "1"}])
