@@ -28,7 +28,7 @@ PAGES = {
     "../etc/hypersdkd.yaml": "/etc/hypersdkd/hypersdkd.yaml",
 }
 
-SEE_ALSO = "The other pages that are named here are in **/usr/share/doc/hypersdkd**: where to begin is install.md."
+SEE_ALSO = "The other pages that are named here are in **/usr/share/doc/hypersdkd/docs**: where to begin is install.md."
 
 ENVIRONMENT = {
     "HYPERSDKD_URL": "Where the daemon is, unless an option says so: `http://HOST:PORT`, `https://HOST:PORT` or "
