@@ -72,9 +72,10 @@ def tiny_guest(
     return path
 
 
-def encrypted_guest(path: Path, key: str) -> Path:
-    """A raw disk at ``path`` whose only partition is LUKS, and in it the guest; less than 16 MiB are free there."""
-    plain = tiny_guest(path.with_suffix(".plain"), FILES | {"var/filler": os.urandom(16 * MIB)}, LINKS, 30 * MIB)
+def encrypted_guest(path: Path, key: str, filler: int = 16 * MIB) -> Path:
+    """A raw disk at ``path`` whose only partition is LUKS, and in it the guest; with all of the ``filler`` less than
+    16 MiB are free there."""
+    plain = tiny_guest(path.with_suffix(".plain"), FILES | {"var/filler": os.urandom(filler)}, LINKS, 30 * MIB)
     inner = path.with_suffix(".inner")
     with plain.open("rb") as disk, inner.open("wb") as file:
         disk.seek(OFFSET)

@@ -119,26 +119,25 @@ def test_it_stops_clean_and_leaves_nothing(service: Box) -> None:
 
 def test_other_machines_are_let_in_as_the_page_says(box: Box, shared: Path) -> None:
     section = (ROOT / "docs/access.md").read_text().split("## Under systemd")[1].split("\n## ")[0]
-    units, (config,) = (re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL) for kind in ("ini", "yaml"))
-    places = {re.findall(r"^# (/etc/systemd/\S+)$", unit, re.MULTILINE)[0]: unit for unit in units}
-    assert len(places) == 2
+    (unit,), (config,), (lines,) = (
+        re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL) for kind in ("ini", "yaml", "sh")
+    )
+    place = re.findall(r"^# (/etc/systemd/\S+)$", unit, re.MULTILINE)[0]
     make_certificate(shared, ["192.0.2.1"])
     bin_ = f"{ROOT}/.venv/bin"
     box.run("ip", "address", "add", "192.0.2.1/32", "dev", "lo")
     box.run("ip", "address", "add", "198.51.100.1/32", "dev", "lo")
-    make = f"{bin_}/hypersdkd --make-token operate ci /root/ci.token"
-    box.run("mkdir", "-p", "/etc/hypersdkd")
-    box.run("sh", "-c", f"umask 077; {make} > /etc/hypersdkd/tokens")
+    box.run("sh", "-c", f"umask 077; {bin_}/hypersdkd --make-token operate ci /root/ci.token >/root/tokens")
     for name, target in (("crt", "cert.pem"), ("key", "key.pem")):
-        box.run("install", "-m", "600", f"/srv/box/server.{name}", f"/etc/hypersdkd/{target}")
+        box.run("install", "-m", "600", f"/srv/box/server.{name}", f"/root/{target}")
+    box.run("sh", "-ec", f"cd /root\n{lines}")
     put(box, config, "/etc/hypersdkd/hypersdkd.yaml")
-    for place, unit in places.items():
-        put(box, unit, place)
+    put(box, unit, place)
     box.run("systemctl", "daemon-reload")
     box.run("systemctl", "stop", "hypersdkd")
     try:
         start(box)
-        options = ("--ca", "/etc/hypersdkd/cert.pem", "--url", "https://192.0.2.1:8443")
+        options = ("--ca", "/root/cert.pem", "--url", "https://192.0.2.1:8443")
         said = box.run(f"{bin_}/hyperctl", *options, "--token-file", "/root/ci.token", "workflow", "status")
         assert "Running" in said
         assert "token-required" in box.run(f"{bin_}/hyperctl", *options, "--json", "workflow", "status", check=False)
@@ -147,9 +146,19 @@ def test_other_machines_are_let_in_as_the_page_says(box: Box, shared: Path) -> N
         address = ("--max-time", "1", "https://198.51.100.1:8443/healthz")
         assert box.run("curl", "-sk", "--interface", "198.51.100.1", *address, check=False) == ""
         assert "ok" in box.run("curl", "-sk", "https://192.0.2.1:8443/healthz")
+        # What the unit handed over it reads itself, and no word of it is in the journal.
+        token = box.run("cat", "/root/ci.token").strip()
+        digest = box.run("cat", "/etc/credstore/hypersdkd.tokens").split("sha256:")[1].strip()
+        refused = box.run(
+            "curl", "-sk", "-H", f"Authorization: Bearer {token}x", "https://192.0.2.1:8443/api/capabilities"
+        )
+        assert "token-unknown" in refused
+        log = box.run("journalctl", "--no-pager", "-a", "-o", "json")
+        assert "token refused" in log
+        assert [word for word in (token, digest, "PRIVATE KEY") if word in log] == []
     finally:
         box.run("systemctl", "stop", "hypersdkd", check=False)
-        box.run("rm", "-f", *places, "/etc/hypersdkd/hypersdkd.yaml")
+        box.run("rm", "-rf", place, "/etc/hypersdkd/hypersdkd.yaml", "/etc/credstore")
         box.run("systemctl", "daemon-reload")
 
 

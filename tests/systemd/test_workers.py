@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hypersdkd.engine.journal_entries import MESSAGE_IDS
-from tests.guests.tiny import tiny_guest
+from tests.guests.tiny import encrypted_guest
 from tests.images import MIB, raw_disk
 from tests.plugins.test_boot_test import sector
 from tests.systemd.box import Box
@@ -20,6 +20,10 @@ pytestmark = pytest.mark.system
 
 #: The tiny guest has no kernel that could be given drivers.
 CONFIG = "plugins: {disabled: [fix_initramfs]}\n"
+
+#: Of the encrypted guest, handed to its worker as a credential of the unit.
+KEY = "open-sesame-and-close"
+KEYS = "$CREDENTIALS_DIRECTORY/hypersdkd.luks"
 
 #: Seconds that the appliance may take where it is emulated and others work as well.
 APPLIANCE_SECONDS = 300
@@ -32,7 +36,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory that the box sees as /srv/box."""
     shared = tmp_path_factory.mktemp("box")
     shared.chmod(0o755)
-    tiny_guest(shared / "fix01.raw")
+    encrypted_guest(shared / "fix01.raw", KEY, filler=0)
     raw_disk(shared / "wait01.raw", 2 * MIB)
     for path in shared.glob("*.raw"):
         path.chmod(0o644)
@@ -45,6 +49,8 @@ def box(shared: Path) -> Iterator[Box]:
     with Box({shared: "/srv/box"}, [ROOT]) as box:
         install(box)
         put(box, CONFIG, "/etc/hypersdkd/hypersdkd.yaml")
+        put(box, f"{KEY}\n", "/etc/credstore/hypersdkd.luks")
+        box.run("chmod", "-R", "go=", "/etc/credstore")
         put(box, (ROOT / "tests/systemd/site_plugin.py").read_text(), "/etc/hypersdkd/plugins.d/site.py")
         start(box)
         yield box
@@ -104,7 +110,7 @@ def progress(box: Box) -> dict[str, int]:
 
 
 def test_conversions_outlive_a_restart_and_a_kill_of_the_daemon(box: Box, shut: Path) -> None:
-    fixed = {"inspect": {"enabled": True}, "fix": {"enabled": True}}
+    fixed = {"inspect": {"enabled": True, "luks_key_file": KEYS}, "fix": {"enabled": True}}
     jobs = submit(box, "fix01", "fix01.raw", **fixed), submit(box, "wait01")
     until_at_the_gate(box, *jobs)
     running, seen = units(box), [progress(box)]
@@ -311,8 +317,15 @@ def test_a_hostile_worker_reaches_nothing(box: Box) -> None:
     put(box, "a secret", "/etc/hypersdkd/tokens")
     report = record(box, submit(box, "hostile"))
     tried = {key: value for key, value in report["vms"][0]["guest"].items() if key.startswith("tried ")}
-    assert len(tried) == 16
+    assert len(tried) == 17
     assert "done" not in tried.values(), tried
+
+
+def test_no_key_is_in_the_journal_or_in_what_is_left_of_jobs(box: Box) -> None:
+    """Nor in the environment: it is a file's name that is handed on."""
+    assert KEY not in box.run("journalctl", "--no-pager", "-a", "-o", "json")
+    left = box.run("grep", "-rlF", KEY, QUEUE, "/var/log", "/etc/hypersdkd", check=False)
+    assert left == ""
 
 
 def test_nobody_else_can_have_a_worker_started(box: Box) -> None:
