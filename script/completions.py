@@ -8,9 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import argcomplete
-
 from hypersdkd import daemon
+from hypersdkd.cli import completion
 from hypersdkd.model.role import Role
 
 #: What ROLE in the help stands for.
@@ -64,9 +63,9 @@ def main() -> None:
     """Write them below the directory that is named, by the names that the shells look for."""
     directory = Path(sys.argv[1])
     for path, script in {
-        "bash/hyperctl": argcomplete.shellcode(["hyperctl"], shell="bash"),
-        "zsh/_hyperctl": argcomplete.shellcode(["hyperctl"], shell="zsh"),
-        "fish/hyperctl.fish": argcomplete.shellcode(["hyperctl"], shell="fish"),
+        "bash/hyperctl": completion.script("bash"),
+        "zsh/_hyperctl": completion.script("zsh"),
+        "fish/hyperctl.fish": completion.script("fish"),
         "bash/hypersdkd": bash(),
         "zsh/_hypersdkd": zsh(),
         "fish/hypersdkd.fish": fish(),

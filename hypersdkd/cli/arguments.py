@@ -107,6 +107,10 @@ def build_parser() -> Parser:
         ("plugins", "list the daemon's plugins and how they are"),
     ):
         _leaf(commands, name, help_text, f"hypersdkd.cli.{'plugins' if name == 'plugins' else 'job'}:{name}")
+    completion = _leaf(
+        commands, "completion", "print what a shell needs to complete hyperctl", "hypersdkd.cli.completion:completion"
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish")
     return parser
 
 

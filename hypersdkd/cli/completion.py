@@ -1,7 +1,7 @@
 """What may come next on a command line, for the shell that asks when somebody presses Tab.
 
-The shells' scripts, made by ``script/completions``, start ``hyperctl`` with ``_ARGCOMPLETE`` set; argcomplete reads the
-line from the environment, asks the parser, and answers on descriptor 8.
+The shells' scripts, which are :func:`script`, start ``hyperctl`` with ``_ARGCOMPLETE`` set; argcomplete reads the line
+from the environment, asks the parser, and answers on descriptor 8.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from typing import Final
 
 import argcomplete
 from argcomplete.completers import SuppressCompleter
+from argcomplete.shell_integration import shellcode
 
+from hypersdkd.cli import exits
 from hypersdkd.cli.connection import connect
 from hypersdkd.cli.reply import rows, text
+from hypersdkd.cli.terminal import Terminal
 from hypersdkd.model.problem import ProblemError
 
 #: Called by argcomplete with what is typed of a word, and with the arguments that stand already.
@@ -34,6 +37,17 @@ _LIMIT: Final = 100
 _STATES: Final = {"cancel": ("pending", "processing"), "retry": ("failed", "cancelled")}
 
 _MANIFESTS: Final = (".json", ".yaml", ".yml")
+
+
+def completion(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """``completion``: print the script for a shell, which it is to read at its start."""
+    terminal.out.write(script(arguments.shell))
+    return exits.FINE
+
+
+def script(shell: str) -> str:
+    """What ``shell`` (bash, zsh or fish) needs to ask hyperctl at each Tab."""
+    return f"{shellcode(['hyperctl'], shell=shell).strip()}\n"
 
 
 def complete(parser: argparse.ArgumentParser, exit_method: Callable[[int], None] = os._exit) -> None:

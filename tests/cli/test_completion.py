@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from hypersdkd.cli.arguments import ACTIONS
-from tests.cli.conftest import Canned
+from hypersdkd.cli.completion import script
+from tests.cli.conftest import Canned, Run
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -114,3 +115,19 @@ def test_what_is_no_daemon_has_no_jobs(canned: Canned) -> None:
     assert offered("hyperctl job show ") == []
     canned.answers["*"] = (200, "application/json", b'{"jobs": 3}')
     assert offered("hyperctl job show ") == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_of_each_shell(run: Run, shell: str) -> None:
+    result = run("completion", shell)
+    assert (result.status, result.err) == (0, "")
+    assert result.out == script(shell)
+    ended = subprocess.run([shell, "-n"], input=result.out, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_shell_that_is_not_known(run: Run) -> None:
+    result = run("completion", "tcsh")
+    assert result.status == 2
+    assert "bash" in result.err
+    assert offered("hyperctl completion z") == ["zsh"]

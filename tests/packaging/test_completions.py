@@ -91,6 +91,23 @@ def test_what_is_typed_is_completed(shell: str, request: pytest.FixtureRequest, 
     assert not (tmp_path / "pwned").exists()
 
 
+@pytest.mark.parametrize(
+    ("program", "settings"),
+    [
+        (["bash", "--norc", "--noprofile"], "source <(hyperctl completion bash)"),
+        (["zsh", "-f"], "autoload -U compinit; compinit -D; source <(hyperctl completion zsh)"),
+    ],
+    ids=["bash", "zsh"],
+)
+def test_without_a_package_by_a_line_in_the_settings(
+    program: list[str], settings: str, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    child = start(program, settings, environment, tmp_path)
+    child.send("hyperctl plug\t")
+    child.expect_exact("hyperctl plugins")
+    child.close(force=True)
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_what_is_not_clear_is_listed(shell: str, request: pytest.FixtureRequest) -> None:
     child = request.getfixturevalue(shell)
@@ -103,9 +120,8 @@ def test_zsh_says_what_each_is(zsh: pexpect.spawn) -> None:
     zsh.expect(r"report +-- its report, as JSON")
 
 
-def fish(line: str, scripts: Path, environment: Mapping[str, str], directory: Path) -> dict[str, str]:
+def fish(line: str, source: str, environment: Mapping[str, str], directory: Path) -> dict[str, str]:
     """What fish would offer, and what it says of it."""
-    source = f"source {scripts}/fish/hyperctl.fish; source {scripts}/fish/hypersdkd.fish"
     told = subprocess.run(
         ["fish", "--no-config", "-c", f"{source}; complete -C '{line}'"],
         env=dict(environment),
@@ -120,8 +136,10 @@ def fish(line: str, scripts: Path, environment: Mapping[str, str], directory: Pa
 
 
 def test_fish(scripts: Path, environment: Mapping[str, str], tmp_path: Path) -> None:
+    source = f"source {scripts}/fish/hyperctl.fish; source {scripts}/fish/hypersdkd.fish"
+
     def offered(line: str) -> dict[str, str]:
-        return fish(line, scripts, environment, tmp_path)
+        return fish(line, source, environment, tmp_path)
 
     assert offered("hyperctl wor") == {"workflow": "the daemon and its queue"}
     assert offered("hyperctl manifest submit w") == {"web 01.json": ""}
@@ -129,3 +147,8 @@ def test_fish(scripts: Path, environment: Mapping[str, str], tmp_path: Path) -> 
     assert set(offered("hypersdkd --make-token ")) == {"read", "operate"}
     assert "disk.vmdk" in offered("hypersdkd --config d")
     assert not (tmp_path / "pwned").exists()
+
+
+def test_fish_by_a_line_in_the_settings(environment: Mapping[str, str], tmp_path: Path) -> None:
+    offered = fish("hyperctl completion f", "hyperctl completion fish | source", environment, tmp_path)
+    assert set(offered) == {"fish"}
