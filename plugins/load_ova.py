@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -30,6 +31,9 @@ from hypersdkd.spec.types import Loader
 #: Seconds for reading the tables of all disks, and their checksums: an hour for what an export of a night has.
 _JUDGE_SECONDS: Final = 6 * 3600.0
 
+#: What may be done besides where a .mf cannot be read.
+_ALL_THE_SAME: Final = "If the appliance is the right one all the same, set load.ignore_checksums to true."
+
 #: What to do where a disk is of another format than its descriptor says.
 _MISNAMED: Final = "Correct the disk's ovf:format in the descriptor, or name the disk itself in a manifest."
 
@@ -50,9 +54,7 @@ def load_ova(context: StepContext, source: DiskSource) -> Sequence[SourceDisk]:
         appliance = ovf.read(package.content(package.descriptor, ovf_xml.MAX_BYTES), package.descriptor.file_name)
         _tell(context, appliance)
         members = [package.member(disk.file) for disk in appliance.disks]
-        promise = package.checksums()
-        text = package.content(promise, ovf_manifest.MAX_BYTES) if promise else b""
-        checksums = _checksums(context, source, promise.file_name if promise else "", text)
+        checksums = _checksums(context, source, partial(_promise_of, package))
         disks = []
         with _reading_on(context, checksums):
             _verify_members(checksums, package, members)
@@ -79,15 +81,13 @@ def load_ovf(context: StepContext, source: DiskSource) -> Sequence[SourceDisk]:
         appliance = ovf.read(image.read(0, image.size, "text"), image.name)
         _tell(context, appliance)
         others = [stack.enter_context(_other(opened, disk)) for disk in appliance.disks]
-        promise = _beside(opened, f"{opened.files[0].path.stem}.mf")
-        text = promise.read(0, min(promise.size, ovf_manifest.MAX_BYTES + 1), "text") if promise else b""
-        checksums = _checksums(context, source, promise.name if promise else "", text)
-        checksums.mention(image.name)
+        checksums = _checksums(context, source, partial(_promise_beside, opened))
+        checksums.mention(opened.files[0].path.name)
         for other in others:
-            checksums.require(other.images[0].name)
+            checksums.require(other.files[0].path.name)
         with _reading_on(context, checksums):
-            for part in (image, *(other.images[0] for other in others)):
-                checksums.verify_later(part.name, part)
+            for each in (opened, *others):
+                checksums.verify_later(each.files[0].path.name, each.images[0])
             disks = [
                 _file_disk(context, other, disk, checksums) for other, disk in zip(others, appliance.disks, strict=True)
             ]
@@ -108,15 +108,43 @@ def _promised(context: StepContext, source: DiskSource, opened: OpenSource) -> s
     return digests[0] if digests else ""
 
 
-def _checksums(context: StepContext, source: DiskSource, name: str, text: bytes) -> ApplianceChecksums:
+def _checksums(context: StepContext, source: DiskSource, find: Callable[[], tuple[str, bytes]]) -> ApplianceChecksums:
+    """By the ``.mf`` that ``find`` finds, its name and its text. Where a manifest passes over checksums, one that
+    cannot be read is a warning."""
+    try:
+        name, text = find()
+        promised = ovf_manifest.read(text, name) if name else {}
+    except ProblemError as error:
+        if not source.ignore_checksums:
+            remedy = f"{error.problem.remedy} {_ALL_THE_SAME}"
+            raise ProblemError(replace(error.problem, remedy=remedy)) from error
+        context.warn(error.problem)
+        name, promised = "", {}
     return ApplianceChecksums(
         name,
-        ovf_manifest.read(text, name) if name else {},
+        promised,
         lenient=source.ignore_checksums,
         check=context.check,
         warn=context.warn,
         on_progress=context.progress,
     )
+
+
+def _promise_of(package: Package) -> tuple[str, bytes]:
+    """Name and text of an archive's ``.mf``, empty where there is none."""
+    found = package.checksums()
+    return (found.file_name, package.content(found, ovf_manifest.MAX_BYTES)) if found else ("", b"")
+
+
+def _promise_beside(opened: OpenSource) -> tuple[str, bytes]:
+    """Name and text of the ``.mf`` beside a descriptor, empty where there is none."""
+    try:
+        found = opened.open_sibling(f"{opened.files[0].path.stem}.mf")
+    except ProblemError as error:
+        if error.problem.code == "source-missing":
+            return "", b""
+        raise
+    return found.name, found.read(0, min(found.size, ovf_manifest.MAX_BYTES + 1), "text")
 
 
 def _verify_members(checksums: ApplianceChecksums, package: Package, disks: Sequence[tar_index.Member]) -> None:
@@ -190,9 +218,9 @@ def _file_disk(context: StepContext, other: OpenSource, disk: ovf.Disk, checksum
         facts, graph = read_disk(other, disk.format or detect(image).format)
     other.compare_with_qemu(graph, facts)
     _compare_capacity(context, disk, facts, image.name)
-    for part in other.images[1:]:
-        checksums.require(part.name)
-        checksums.verify_later(part.name, part)
+    for file, part in zip(other.files[1:], other.images[1:], strict=True):
+        checksums.require(file.path.name)
+        checksums.verify_later(file.path.name, part)
     return other.keep(graph, facts)
 
 
@@ -237,15 +265,6 @@ def _other(opened: OpenSource, disk: ovf.Disk) -> OpenSource:
                 raise
     message = f"{one_line(likeliest)[:200]}, which {opened.images[0].name} names, is not beside it"
     raise fail("source-incomplete", message)
-
-
-def _beside(opened: OpenSource, name: str) -> ImageFile | None:
-    try:
-        return opened.open_sibling(name)
-    except ProblemError as error:
-        if error.problem.code == "source-missing":
-            return None
-        raise
 
 
 def _tell(context: StepContext, appliance: ovf.Appliance) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import re
 from collections.abc import Callable
@@ -43,13 +44,14 @@ def read(text: bytes, name: str) -> dict[str, Digest]:
         raise fail("image-limits", f"{name} has over {MAX_BYTES} bytes")
     found: dict[str, Digest] = {}
     as_written: dict[str, Digest] = {}
-    for number, line in enumerate(text.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
+    for number, line in enumerate(_in_utf8(text).splitlines(), start=1):
         if not line.strip():
             continue
         match = _LINE.fullmatch(line)
         digest = _digest(match) if match else None
         if match is None or digest is None:
-            raise fail("image-invalid", f"line {number} of {name} is not a checksum: {one_line(repr(line[:80]))}")
+            message = f"line {number} of {name} is not a checksum: {one_line(repr(line[:80]))}"
+            raise fail("image-invalid", message)
         file, *others = spellings(match[2].strip().decode("utf-8", "surrogateescape"))
         if found.get(file, digest) != digest:
             raise fail("image-invalid", f"{name} has two checksums of {one_line(file)[:200]}")
@@ -58,6 +60,13 @@ def read(text: bytes, name: str) -> dict[str, Digest]:
         if len(found) > _MAX_FILES:
             raise fail("image-limits", f"{name} has checksums of over {_MAX_FILES} files")
     return as_written | found
+
+
+def _in_utf8(text: bytes) -> bytes:
+    """As it is, without a mark; but UTF-16, which PowerShell writes unless it is told otherwise, decoded."""
+    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return text.decode("utf-16", "replace").encode("utf-8", "replace")
+    return text.removeprefix(codecs.BOM_UTF8)
 
 
 def _digest(match: re.Match[bytes]) -> Digest | None:

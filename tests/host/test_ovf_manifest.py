@@ -38,6 +38,12 @@ def test_case_dashes_and_a_mark_of_order() -> None:
     assert read(f"\ufeffsha-256(a)= {digits.upper()}\n".encode(), "m") == {"a": Digest("sha256", digits)}
 
 
+@pytest.mark.parametrize("form", ["utf-16-le", "utf-16-be"])
+def test_what_powershell_writes(form: str) -> None:
+    text = "\ufeff" + appliances.mf(FILES).decode().replace("\n", "\r\n")
+    assert read(text.encode(form), "m") == read(appliances.mf(FILES), "m")
+
+
 def test_names_are_known_in_each_spelling_that_may_be_meant() -> None:
     one, two = (Digest("sha1", f"{number:040x}") for number in (1, 2))
     text = f"SHA1(./a.vmdk)= {one.digits}\nSHA1(my%20disk.vmdk)= {two.digits}\nSHA1(a.vmdk)= {one.digits}\n"

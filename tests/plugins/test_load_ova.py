@@ -267,6 +267,43 @@ def test_a_name_is_verified_however_it_is_spelt(tmp_path: Path, image: bytes, ki
         loaded(tmp_path, path)
 
 
+@pytest.mark.parametrize("kind", ["ova", "ovf"])
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (b"MD5(disk1.vmdk)= d41d8cd98f00b204e9800998ecf8427e\n", "image-invalid"),
+        (b"words", "image-invalid"),
+        (b" " * (1 << 21), "image-limits"),
+    ],
+)
+def test_a_mf_that_cannot_be_read_can_be_passed_over(
+    tmp_path: Path, image: bytes, kind: str, text: bytes, code: str
+) -> None:
+    """There was no way past it but to pack the appliance anew."""
+    members = {"web01.ovf": ovf([one()]), "disk1.vmdk": image, "web01.mf": text}
+    path = ova(tmp_path / "web01.ova", members) if kind == "ova" else beside(tmp_path / "export", members)
+    with raises_problem(code) as caught:
+        loaded(tmp_path, path)
+    assert "load.ignore_checksums" in caught[0].remedy
+    context = loaded(tmp_path, path, ignore_checksums=True)
+    assert (len(context.disks), [warning.message for warning in context.warnings]) == (1, [caught[0].message])
+    assert context.findings["source"]["checksums"] == {"file": "", "verified": 0}  # type: ignore[index]
+
+
+@pytest.mark.parametrize("kind", ["ova", "ovf"])
+def test_names_are_compared_as_they_are_and_not_as_they_are_shown(tmp_path: Path, image: bytes, kind: str) -> None:
+    """A no-break space, which macOS types easily, is shown escaped: no file was found under that name."""
+    text = ovf([one(file="my\xa0disk.vmdk")])
+    members = {"web\xa001.ovf": text, "my\xa0disk.vmdk": image}
+    members["web\xa001.mf"] = mf(members)
+    if kind == "ova":
+        path = ova(tmp_path / "web01.ova", members)
+    else:
+        path = beside(tmp_path / "export", members).with_name("web\xa001.ovf")
+    context = loaded(tmp_path, path)
+    assert ([passed for _, passed, _ in context.checks], context.warnings) == ([True, True], [])
+
+
 def test_extents_are_verified_and_must_be_covered(tmp_path: Path) -> None:
     place = tmp_path / "export"
     place.mkdir()
