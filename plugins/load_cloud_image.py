@@ -13,7 +13,7 @@ from hypersdkd.host import tar_index, unpacking
 from hypersdkd.host.image_file import ImageFile
 from hypersdkd.host.image_header import detect
 from hypersdkd.host.open_source import OpenSource
-from hypersdkd.host.promised_source import checksums_as_promised, require_size
+from hypersdkd.host.promised_source import checksums_as_promised, require_others, require_size
 from hypersdkd.host.source_disk import alone, claimed_elsewhere, judge_alone
 from hypersdkd.model.disk import FileNode, SourceDisk
 from hypersdkd.model.guest import DiskSource
@@ -54,6 +54,7 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
         digests = checksums_as_promised(
             source, opened, wanted=context.guest.checksums, on_progress=context.progress, check=context.check
         )
+        require_others(source, opened.files[0], (), (), context.check)
         number, outer = 0, image
         compression = detect(image).format
         if compression in unpacking.COMPRESSIONS:

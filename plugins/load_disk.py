@@ -7,7 +7,7 @@ from typing import Final
 
 from hypersdkd.host.image_file import ImageFacts
 from hypersdkd.host.open_source import OpenSource
-from hypersdkd.host.promised_source import checksums_as_promised, require_size
+from hypersdkd.host.promised_source import checksums_as_promised, require_others, require_size, told
 from hypersdkd.host.source_disk import read_disk
 from hypersdkd.model.disk import SourceDisk
 from hypersdkd.model.guest import DiskSource
@@ -38,6 +38,7 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
         digests = checksums_as_promised(
             source, opened, wanted=context.guest.checksums, on_progress=context.progress, check=context.check
         )
+        require_others(source, opened.files[0], opened.theirs[1:], digests[1:], context.check)
         disk = opened.keep(graph, facts)
     if names := opened.unleased:
         more = f" and {len(names) - 1} more files" if len(names) > 1 else ""
@@ -59,11 +60,7 @@ def _tell(
     if digests:
         fact["checksum"] = digests[0]
     if len(disk.files) > 1:
-        rows = zip(disk.files, digests or [""] * len(disk.files), strict=True)
-        fact["files"] = [
-            {"path": one_line(str(file.path)), "bytes": file.fingerprint[2]} | ({"checksum": digest} if digest else {})
-            for file, digest in rows
-        ]
+        fact["files"] = told(disk.files, digests)
     context.finding("source", fact)
     for warning in facts.warnings:
         context.warn(warning)

@@ -6,7 +6,7 @@ out, is unpacked into the guest's own directory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -19,7 +19,7 @@ from hypersdkd.host.image_file import ImageFacts, ImageFile
 from hypersdkd.host.image_header import detect, require_format
 from hypersdkd.host.open_source import OpenSource
 from hypersdkd.host.ova import Package, read_package
-from hypersdkd.host.promised_source import checksums_as_promised, require_size
+from hypersdkd.host.promised_source import checksums_as_promised, checksums_promised, require_others, require_size, told
 from hypersdkd.host.source_disk import alone, claimed_elsewhere, judge_alone, read_disk
 from hypersdkd.model.disk import FileNode, SourceDisk
 from hypersdkd.model.guest import DiskSource
@@ -49,6 +49,7 @@ def load_ova(context: StepContext, source: DiskSource) -> Sequence[SourceDisk]:
     with OpenSource(context.source_roots, seconds=_JUDGE_SECONDS) as opened:
         archive = opened.open(source.source_path)
         digest = _promised(context, source, opened)
+        require_others(source, opened.files[0], (), (), context.check)
         require_format(archive, "ova")
         package = read_package(archive)
         appliance = ovf.read(package.content(package.descriptor, ovf_xml.MAX_BYTES), package.descriptor.file_name)
@@ -91,7 +92,8 @@ def load_ovf(context: StepContext, source: DiskSource) -> Sequence[SourceDisk]:
             disks = [
                 _file_disk(context, other, disk, checksums) for other, disk in zip(others, appliance.disks, strict=True)
             ]
-    _tell_of_files(context, source, image, digest, checksums)
+        files = _promised_beside(context, source, opened, others)
+    _tell_of_files(context, source, image, digest, checksums, [*told(opened.files[:1], [digest]), *files])
     _tell_of_disks(context, appliance, disks)
     return disks
 
@@ -106,6 +108,18 @@ def _promised(context: StepContext, source: DiskSource, opened: OpenSource) -> s
         source, opened, wanted=context.guest.checksums, on_progress=context.progress, check=context.check
     )
     return digests[0] if digests else ""
+
+
+def _promised_beside(
+    context: StepContext, source: DiskSource, opened: OpenSource, others: Sequence[OpenSource]
+) -> list[dict[str, object]]:
+    """The disks' files beside a descriptor are those that the manifest means. What the report has of them."""
+    theirs = [pair for other in others for pair in other.theirs]
+    digests: list[str] = []
+    if context.guest.checksums or checksums_promised(source):
+        digests = [digest for other in others for digest in other.checksums(context.progress)]
+    require_others(source, opened.files[0], theirs, digests, context.check)
+    return told([file for file, _image in theirs], digests)
 
 
 def _checksums(context: StepContext, source: DiskSource, find: Callable[[], tuple[str, bytes]]) -> ApplianceChecksums:
@@ -273,7 +287,12 @@ def _tell(context: StepContext, appliance: ovf.Appliance) -> None:
 
 
 def _tell_of_files(
-    context: StepContext, source: DiskSource, image: ImageFile, digest: str, checksums: ApplianceChecksums
+    context: StepContext,
+    source: DiskSource,
+    image: ImageFile,
+    digest: str,
+    checksums: ApplianceChecksums,
+    files: Sequence[Mapping[str, object]] = (),
 ) -> None:
     fact: dict[str, object] = {
         "path": one_line(source.source_path),
@@ -281,7 +300,8 @@ def _tell_of_files(
         "file_size": image.size,
         "checksums": {"file": checksums.name, "verified": checksums.verified},
     }
-    context.finding("source", fact | ({"checksum": digest} if digest else {}))
+    more = {"files": list(files)} if files else {}
+    context.finding("source", fact | ({"checksum": digest} if digest else {}) | more)
 
 
 def _tell_of_disks(context: StepContext, appliance: ovf.Appliance, disks: Sequence[SourceDisk]) -> None:

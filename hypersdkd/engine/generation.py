@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hypersdkd.engine.source_inspection import Inspection, SourcePlaces, inspect_source
 from hypersdkd.host.image_file import ImageFile
 from hypersdkd.host.image_source import open_source
+from hypersdkd.host.promised_source import relative
 from hypersdkd.host.source_type import type_by_content
 from hypersdkd.model.guest import DiskSource
 from hypersdkd.model.manifest_draft import ManifestDraft, ManifestWish, name_of
@@ -37,7 +38,8 @@ async def draft_manifest(wish: ManifestWish, places: SourcePlaces) -> ManifestDr
 
 
 def drafted(wish: ManifestWish, source_type: str, found: Inspection) -> ManifestDraft:
-    """The manifest of a source that LOAD takes. Its size is promised along with its checksum, if that is wanted."""
+    """The manifest of a source that LOAD takes. If checksums are wanted, those of all its files are promised, and their
+    sizes."""
     checksum = found.source.get("checksum")
     return ManifestDraft(
         wish.source_path,
@@ -49,8 +51,15 @@ def drafted(wish: ManifestWish, source_type: str, found: Inspection) -> Manifest
         compress=wish.compress,
         size=found.size if wish.checksums else None,
         checksum=checksum if isinstance(checksum, str) else "",
+        files=_others(found) if wish.checksums else (),
         metadata=found.facts(),
     )
+
+
+def _others(found: Inspection) -> list[Mapping[str, object]]:
+    """What is promised of all files but the named one."""
+    named, *others = found.files
+    return [{**file, "path": relative(str(file["path"]), str(named["path"]))} for file in others]
 
 
 def _type_of(source_path: str, roots: Sequence[Path]) -> str:

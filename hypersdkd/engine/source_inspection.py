@@ -34,12 +34,11 @@ _OF_A_DISK: Final = ("format", "variant", "virtual_size")
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was found: the ``files`` of each disk as the report's ``files`` has them, and ``findings`` as its ``guest``.
+    """What was found: ``findings`` as the report's ``guest`` has them, and ``warnings`` as the report has them.
 
     ``problem`` is what LOAD refuses the source with; ``None`` if it takes it.
     """
 
-    files: Sequence[Mapping[str, object]]
     findings: Mapping[str, object]
     warnings: Sequence[Mapping[str, object]]
     problem: Problem | None
@@ -51,11 +50,18 @@ class Inspection:
         return found if isinstance(found, Mapping) else {}
 
     @property
+    def files(self) -> Sequence[Mapping[str, object]]:
+        """The source's files, the named one first: ``path``, ``bytes``, and ``checksum`` if it was asked for."""
+        if files := _rows(self.source.get("files")):
+            return files
+        known = (("path", "path"), ("file_size", "bytes"), ("checksum", "checksum"))
+        return [{to: self.source[key] for key, to in known if key in self.source}]
+
+    @property
     def size(self) -> int | None:
-        """Bytes of the file that was named; a disk may have more files."""
-        files = self.source.get("files")
-        named = files[0].get("bytes") if isinstance(files, list) and files else self.source.get("file_size")
-        return named if isinstance(named, int) else None
+        """Bytes of the file that was named."""
+        size = self.files[0].get("bytes")
+        return size if isinstance(size, int) else None
 
     @property
     def fixable(self) -> bool:
@@ -69,7 +75,7 @@ class Inspection:
         """For a manifest's ``metadata``."""
         disks = self.findings.get("source_disks", [{key: self.source[key] for key in _OF_A_DISK if key in self.source}])
         return {
-            "files": [{key: value for key, value in file.items() if key != "kind"} for file in self.files],
+            "files": list(self.files),
             "disks": disks,
             **{key: self.findings[key] for key in _FACTS if self.findings.get(key)},
             **({"warnings": [str(each.get("message", "")) for each in self.warnings]} if self.warnings else {}),
@@ -106,11 +112,8 @@ async def inspect_source(
             log = (directory / "worker.log").read_text(errors="backslashreplace")[-2000:]
             raise fail("step-failed", "the look at the source did not end", detail=log)
         report = folded.report()
-        inputs = [_lasting(row, directory) for row in _rows(report["files"]) if row.get("kind") == "input"]
         found = report["guest"]
-        return Inspection(
-            inputs, found if isinstance(found, Mapping) else {}, _rows(report["warnings"]), folded.problem
-        )
+        return Inspection(found if isinstance(found, Mapping) else {}, _rows(report["warnings"]), folded.problem)
     finally:
         await asyncio.to_thread(remove_tree, directory)
 
@@ -158,15 +161,6 @@ async def _run(directory: Path, seconds: float) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(worker.pid, signal.SIGKILL)
         await worker.wait()
-
-
-def _lasting(row: Mapping[str, object], directory: Path) -> Mapping[str, object]:
-    """A disk's ``files`` without those that the look made itself, such as an image that it unpacked."""
-    files = row.get("files")
-    if not isinstance(files, list):
-        return row
-    lasting = [file for file in files if not Path(str(file)).is_relative_to(directory)]
-    return {**row, "files": lasting} if len(lasting) > 1 else {key: row[key] for key in row if key != "files"}
 
 
 def _rows(rows: object) -> list[Mapping[str, object]]:

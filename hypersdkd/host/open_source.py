@@ -31,6 +31,7 @@ class OpenSource:
         self._until = time.monotonic() + seconds
         self._leases: list[Lease] = []
         self._kept = False
+        self._own: set[int] = set()  # numbers of files of ours
         self._numbers: dict[str, int] = {}  # by file name: all lie in one directory
         self.images: list[ImageFile] = []
         self.files: list[SourceFile] = []
@@ -71,6 +72,7 @@ class OpenSource:
 
     def open_own(self, path: Path) -> ImageFile:
         """A file of ours in the guest's own directory, made of the source."""
+        self._own.add(len(self.files))
         return self._add(path, open_regular(path))
 
     def beside(self, name: str) -> OpenSource:
@@ -111,15 +113,23 @@ class OpenSource:
         """Names of files that others can write to; a change is only noticed by the files' times."""
         return [file.path.name for file, lease in zip(self.files, self._leases, strict=True) if not lease.leased]
 
+    @property
+    def theirs(self) -> Sequence[tuple[SourceFile, ImageFile]]:
+        """The files that are no files of ours."""
+        pairs = zip(self.files, self.images, strict=True)
+        return [pair for number, pair in enumerate(pairs) if number not in self._own]
+
     def checksums(self, on_progress: Callable[[int, int], None]) -> Sequence[str]:
-        """``sha256:HEX`` of each file; ``on_progress`` gets the bytes that are done, and of how many."""
+        """``sha256:HEX`` of each of :attr:`theirs`; ``on_progress`` gets the bytes that are done, and of how many."""
         found: list[str] = []
         before = 0
+        images = [image for _file, image in self.theirs]
+        total = sum(image.size for image in images)
 
         def tell(done: int) -> None:
-            on_progress(before + done, self.size)
+            on_progress(before + done, total)
 
-        for image in self.images:
+        for image in images:
             found.append(sha256_of(image.fd, image.name, tell))
             before += image.size
         return found

@@ -13,10 +13,21 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
+class FilePromise:
+    """A further file of a source: its ``path`` from the directory of the named one on, its ``size`` (bytes) and its
+    ``checksum`` (``sha256:HEX``) where they are promised."""
+
+    path: str
+    size: int | None = None
+    checksum: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DiskSource:
     """One disk to read: ``source_type`` in lower case, ``source_path`` as given.
 
-    ``size`` (bytes) and ``checksum`` (``sha256:HEX``) are what the manifest promises, to be verified.
+    ``size`` (bytes) and ``checksum`` (``sha256:HEX``) are what the manifest promises of the named file, to be verified;
+    ``files`` what it promises of all others that the source consists of, where it names any.
     ``trusted`` is ``load.trust_source_type``, ``ignore_checksums`` the key of that name.
     """
 
@@ -26,6 +37,16 @@ class DiskSource:
     checksum: str = ""
     trusted: bool = False
     ignore_checksums: bool = False
+    files: tuple[FilePromise, ...] = ()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> DiskSource:
+        """Read its part of :meth:`Guest.as_dict` back. Raises ``TypeError`` on anything else."""
+        values = dict(data)
+        files = values.pop("files", ())
+        if not isinstance(files, list | tuple):
+            raise TypeError("files must be a list")
+        return cls(files=tuple(FilePromise(**file) for file in files), **values)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +100,7 @@ class Guest:
         if not isinstance(warnings, list | tuple):
             raise TypeError("warnings must be a list")
         return cls(
-            disks=tuple(DiskSource(**disk) for disk in disks),
+            disks=tuple(map(DiskSource.from_dict, disks)),
             outputs=tuple(str(path) for path in outputs),
             warnings=tuple(warnings),
             **values,  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import models_json_schema
 
 from hypersdkd.model.document import parse_document
-from hypersdkd.model.guest import DiskSource, Guest
+from hypersdkd.model.guest import DiskSource, FilePromise, Guest
 from hypersdkd.model.guest_hardware import told_hardware
 from hypersdkd.model.guest_wishes import CONCERNS
 from hypersdkd.model.manifest_artifact import ArtifactManifest
@@ -29,6 +29,7 @@ from hypersdkd.model.manifest_workflow import (
     BatchHead,
     BatchManifest,
     Load,
+    LoadFile,
     Pipeline,
     SingleManifest,
 )
@@ -194,6 +195,7 @@ def _disks(load: Load) -> tuple[DiskSource, ...]:
                 load.checksum or "",
                 trusted=load.trust_source_type,
                 ignore_checksums=load.ignore_checksums,
+                files=_promises(load.files),
             ),
         )
     return tuple(
@@ -204,9 +206,14 @@ def _disks(load: Load) -> tuple[DiskSource, ...]:
             disk.checksum or "",
             trusted=disk.trust_source_type or load.trust_source_type,
             ignore_checksums=load.ignore_checksums,
+            files=_promises(disk.files),
         )
         for disk in load.disks
     )
+
+
+def _promises(files: Sequence[LoadFile] | None) -> tuple[FilePromise, ...]:
+    return tuple(file.promise() for file in files or ())
 
 
 def _stage(raw: Mapping[str, object], key: str) -> Mapping[str, object] | None:

@@ -5,7 +5,7 @@ Without pydantic, so that a command line that only writes one starts fast.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
@@ -34,7 +34,8 @@ class ManifestWish:
 @dataclass(frozen=True, slots=True)
 class ManifestDraft:
     """What the manifest shall say. ``source_path`` is written as it is; an empty ``name`` is left out, and so are
-    ``size`` (bytes), ``checksum`` and ``metadata`` where nothing is known."""
+    ``size`` (bytes), ``checksum``, ``files`` (rows of ``path bytes checksum``) and ``metadata`` where nothing is
+    known."""
 
     source_path: str
     source_type: str = SOURCE_TYPES[0]
@@ -46,6 +47,7 @@ class ManifestDraft:
     validate: bool = True
     size: int | None = None
     checksum: str = ""
+    files: Sequence[Mapping[str, object]] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
 
     def document(self) -> dict[str, object]:
@@ -54,6 +56,7 @@ class ManifestDraft:
         promised = {
             **({} if self.size is None else {"bytes": self.size}),
             **({"checksum": self.checksum} if self.checksum else {}),
+            **({"files": list(self.files)} if self.files else {}),
         }
         return {
             **head,

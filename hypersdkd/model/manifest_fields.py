@@ -31,6 +31,9 @@ MAX_PATH_BYTES: Final = 4096
 #: Disks of a guest at most: four PVSCSI adapters of 64 disks are the most that vSphere allows.
 MAX_DISKS: Final = 256
 
+#: Files of a source besides the named one at most: more than LOAD reads of a VMDK.
+MAX_FILES: Final = 4200
+
 #: hyper2kvm's ways of writing fstab, and how much of a guest's network set-up it mends.
 FSTAB_MODES: Final = ("stabilize-all", "bypath-only", "noop")
 FIX_LEVELS: Final = ("full", "basic", "none")

@@ -6,12 +6,13 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from hypersdkd.model.guest import SOURCE_TYPES
+from hypersdkd.model.guest import SOURCE_TYPES, FilePromise
 from hypersdkd.model.guest_wishes import ENGINES
 from hypersdkd.model.manifest_fields import (
     FIX_LEVELS,
     FSTAB_MODES,
     MAX_DISKS,
+    MAX_FILES,
     Bytes,
     Checksum,
     Name,
@@ -33,21 +34,41 @@ from hypersdkd.model.manifest_fields import (
 MAX_GUESTS: Final = 10_000
 
 
+class LoadFile(Section):
+    """A further file that a source consists of: an extent, a parent, a disk of an OVF.
+
+    ``path`` is from the directory of the named file on.
+    """
+
+    path: SourcePath
+    size: Bytes | None = Field(None, alias="bytes")
+    checksum: Checksum | None = None
+
+    def promise(self) -> FilePromise:
+        """As LOAD gets it."""
+        return FilePromise(self.path, self.size, self.checksum or "")
+
+
+LoadFiles = Annotated[list[LoadFile], Field(max_length=MAX_FILES)]
+
+
 class LoadDisk(Section):
-    """One disk of a guest of several. ``trust_source_type`` as in :class:`Load`, for this disk."""
+    """One disk of a guest of several. ``files`` and ``trust_source_type`` as in :class:`Load`, for this disk."""
 
     source_type: SourceType
     source_path: SourcePath
     size: Bytes | None = Field(None, alias="bytes")
     checksum: Checksum | None = None
+    files: LoadFiles | None = None
     trust_source_type: bool = False
 
 
 class Load(Section):
     """What to read: ``source_type`` and ``source_path``, or ``disks`` in boot order.
 
-    ``bytes`` and ``checksum`` are what the file must have. ``trust_source_type`` takes a raw disk that starts like
-    another format for what it is; ``ignore_checksums`` an appliance whose files are not what its ``.mf`` says.
+    ``bytes`` and ``checksum`` are what the file must have, ``files`` all others that it needs. ``trust_source_type``
+    takes a raw disk that starts like another format for what it is; ``ignore_checksums`` an appliance whose files are
+    not what its ``.mf`` says.
     """
 
     model_config = ConfigDict(
@@ -59,8 +80,16 @@ class Load(Section):
     source_path: str = Field("", validate_default=True)
     size: Bytes | None = Field(None, alias="bytes")
     checksum: Checksum | None = None
+    files: LoadFiles | None = None
     trust_source_type: bool = False
     ignore_checksums: bool = False
+
+    @field_validator("size", "checksum", "files")
+    @classmethod
+    def _of_one(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None and info.data.get("disks") is not None:
+            raise wrong("cannot stand beside disks", "Say it of the disk that is meant.")
+        return value
 
     @field_validator("source_type", "source_path")
     @classmethod

@@ -76,7 +76,11 @@ def test_what_is_generated_is_converted_as_it_is(draft, tmp_path: Path, plugins:
     disks, files = drafted.metadata["disks"], drafted.metadata["files"]
     assert isinstance(disks, list)
     assert isinstance(files, list)
-    assert all(Path(path).is_file() for file in files for path in (file["path"], *file.get("files", ())))
+    lying = {str(path) for path in (tmp_path / "source").iterdir()}
+    assert {file["path"] for file in files} == lying
+    assert all(file["bytes"] == Path(file["path"]).stat().st_size for file in files)
+    assert {str(tmp_path / "source" / file.path) for file in source.files} == lying - {str(made.path)}
+    assert all(file.checksum.startswith("sha256:") and file.size for file in source.files)
     assert [disk["virtual_size"] for disk in disks] == [-(-len(disk) // 512) * 512 for disk in made.disks]
     out = str(tmp_path / "output" / "web01.qcow2")
     directory = tmp_path / "guest"
@@ -90,6 +94,23 @@ def test_what_is_generated_is_converted_as_it_is(draft, tmp_path: Path, plugins:
         (tmp_path / "right.raw").write_bytes(disk)
         words = ["qemu-img", "compare", "-f", "raw", "-F", "qcow2", tmp_path / "right.raw", output]
         subprocess.run(words, check=True, capture_output=True)
+
+
+def test_no_other_file_is_taken_for_one_of_the_source(draft, tmp_path: Path, plugins: WorkerPlugins) -> None:
+    """The descriptor is the same; what it is of is in another file."""
+    made = GENERATED[0].make(tmp_path)
+    (guest,) = read_manifest(encoded(draft(made.path, checksums=True).document())).guests
+    flat = made.path.with_name(f"{made.path.stem}-flat.vmdk")
+    flat.write_bytes(bytes(flat.stat().st_size))
+    out = str(tmp_path / "output" / "web01.qcow2")
+    directory = tmp_path / "guest"
+    directory.mkdir()
+    guest = replace(guest, outputs=(out,), output_root=str(tmp_path), output_name=out)
+    WorkOrder("web01.json", guest, (str(tmp_path),), (), plugins.names).write(directory)
+    subprocess.run(guest_run(directory, "web01.json", "web01").command, check=False, capture_output=True, timeout=120)
+    problem = folded(directory).problem
+    assert problem is not None
+    assert (problem.code, flat.name in problem.message) == ("source-changed", True)
 
 
 def test_what_an_appliance_tells_of_its_hardware(draft, tmp_path: Path) -> None:

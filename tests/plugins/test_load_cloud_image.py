@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypersdkd_plugins import load_cloud_image
 
-from hypersdkd.model.guest import DiskSource, Guest
+from hypersdkd.model.guest import DiskSource, FilePromise, Guest
 from tests import appliances, vmdks
 from tests.plugins.context import MemoryContext
 from tests.problems import raises_problem
@@ -132,6 +132,8 @@ def test_what_a_manifest_promises_is_held_before_anything_is_unpacked(tmp_path: 
     assert context.checks == [("source-checksum", True, right)]
     assert context.findings["source"]["checksum"] == right  # type: ignore[index]
     (tmp_path / "work" / "unpacked").unlink()
+    with raises_problem("source-changed", "does not need"):
+        loaded(tmp_path, path, files=(FilePromise("another"),))
     with raises_problem("source-changed", "checksum"):
         loaded(tmp_path, path, checksum="sha256:" + "0" * 64)
     assert list((tmp_path / "work").iterdir()) == []
