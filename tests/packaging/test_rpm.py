@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ PRIVATE = "/usr/lib/hypersdkd"
 UNITS = sorted(
     path.name for path in (ROOT / "systemd").glob("hypersdkd*") if path.suffix in (".service", ".socket", ".slice")
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Debian's rpm makes a database in the home directory, whatever it is asked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 def run(*words: str | Path, environment: dict[str, str] | None = None, where: Path = ROOT) -> str:
