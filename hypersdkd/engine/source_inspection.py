@@ -14,18 +14,21 @@ from pathlib import Path
 from typing import Final
 
 from hypersdkd.engine.guest_files import WorkOrder, guest_run
-from hypersdkd.engine.journal import read_journal
+from hypersdkd.engine.journal import FLOOD, JOURNAL, read_journal
 from hypersdkd.engine.workshop import WorkerPlugins
 from hypersdkd.host.files import remove_tree
 from hypersdkd.model.guest import DiskSource, Guest
 from hypersdkd.model.problem import Problem, fail
-from hypersdkd.model.report import fold
+from hypersdkd.model.report import GuestFold, fold
 
 #: Seconds that it may take: to read an image's tables, or unpack a cloud image; to launch an appliance without KVM and
 #: look into a guest; and to read a disk of a night's export for its checksum.
 _SECONDS: Final = 600.0
 _INSPECT_SECONDS: Final = 900.0
 _CHECKSUM_SECONDS: Final = 6 * 3600.0
+
+#: Bytes of a worker's last words that are told.
+_LOG_BYTES: Final = 2000
 
 #: The facts that go into a manifest, of what a worker finds; and those of a disk that is a source by itself.
 _FACTS: Final = ("hardware", "nics", "system")
@@ -99,7 +102,7 @@ async def inspect_source(
 ) -> Inspection:
     """Look at ``source``, and with ``inside`` at the guest's system; ``checksums`` reads all of it.
 
-    Raises ``tool-timeout``, ``step-failed`` where the worker dies, and ``OSError``.
+    Raises ``tool-timeout``, ``step-failed`` where the worker dies, ``worker-flooded``, and ``OSError``.
     """
     places.scratch.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix="look-", dir=places.scratch))
@@ -107,9 +110,9 @@ async def inspect_source(
         _order(places, directory, source, checksums=checksums, inside=inside).write(directory)
         seconds = _SECONDS + inside * _INSPECT_SECONDS + checksums * _CHECKSUM_SECONDS
         await _run(directory, seconds)
-        folded = fold(read_journal(directory))
+        folded = await asyncio.to_thread(_told, directory)
         if folded.state is None:
-            log = (directory / "worker.log").read_text(errors="backslashreplace")[-2000:]
+            log = await asyncio.to_thread(_end_of_log, directory)
             raise fail("step-failed", "the look at the source did not end", detail=log)
         report = folded.report()
         found = report["guest"]
@@ -161,6 +164,20 @@ async def _run(directory: Path, seconds: float) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(worker.pid, signal.SIGKILL)
         await worker.wait()
+
+
+def _told(directory: Path) -> GuestFold:
+    """What the worker says, if it came so far; it may have been taken over."""
+    journal = directory / JOURNAL
+    if journal.exists() and journal.stat().st_size > FLOOD:
+        raise fail("worker-flooded", f"the look at the source wrote more than {FLOOD >> 20} MiB into its journal")
+    return fold(read_journal(directory))
+
+
+def _end_of_log(directory: Path) -> str:
+    with (directory / "worker.log").open("rb") as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_BYTES))
+        return log.read(_LOG_BYTES).decode(errors="backslashreplace")
 
 
 def _rows(rows: object) -> list[Mapping[str, object]]:

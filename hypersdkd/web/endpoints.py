@@ -103,6 +103,7 @@ _SOURCE: Final = (
     "tool-failed",
     "tool-timeout",
     "step-failed",
+    "worker-flooded",
     "request-busy",
     "no-space",
 )

@@ -6,7 +6,9 @@ import asyncio
 import gzip
 import json
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -59,6 +61,23 @@ async def test_one_that_takes_too_long_is_ended(places: SourcePlaces, monkeypatc
     with raises_problem("tool-timeout"):
         await inspect_source(places, raw(places))
     assert os.listdir(places.scratch) == []
+
+
+async def test_one_that_floods_its_journal_is_not_read(places: SourcePlaces, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_inspection, "FLOOD", 100)
+    with raises_problem("worker-flooded"):
+        await inspect_source(places, raw(places))
+    assert os.listdir(places.scratch) == []
+
+
+async def test_the_last_words_of_one_that_dies(places: SourcePlaces, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = "import sys; sys.stderr.write('x' * 100_000 + 'last words')"
+    monkeypatch.setattr(
+        source_inspection, "guest_run", lambda *_: SimpleNamespace(command=[sys.executable, "-c", words])
+    )
+    with raises_problem("step-failed") as caught:
+        await inspect_source(places, raw(places))
+    assert (caught[0].detail[-10:], len(caught[0].detail)) == ("last words", 2000)
 
 
 async def test_who_asked_and_went_away_leaves_nothing(places: SourcePlaces) -> None:
