@@ -127,6 +127,13 @@ def test_a_long_appliance_is_verified_before_its_disk_is_published(tmp_path: Pat
     assert done.returncode == 1
     assert state.problem is not None
     assert (state.problem.code, os.listdir(tmp_path / "out")) == ("source-checksum", [])
+    stages, checks = state.report()["stages"], state.report()["checks"]
+    assert {name: stage["status"] for name, stage in stages.items() if stage["status"] != "skipped"} == {  # type: ignore[attr-defined]
+        "load": "failed",
+        "convert": "completed",
+        "validate": "completed",
+    }
+    assert {check["stage"] for check in checks if check["name"] == "source-checksum"} == {"load"}  # type: ignore[attr-defined]
 
 
 def test_a_guest_that_another_worker_holds(tmp_path: Path) -> None:

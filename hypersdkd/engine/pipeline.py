@@ -87,7 +87,8 @@ class Pipeline:
         remove_work(self._directory)
         for line in (f"failed: {problem.code}: {problem.message}", *problem.detail.splitlines()):
             self._context.log(line)
-        self._journal.append(EventType.FAILED, self._stage.value, {"problem": problem.as_dict()})
+        stage = self._context.side_work.failed or self._stage.value
+        self._journal.append(EventType.FAILED, stage, {"problem": problem.as_dict()})
 
     def _clear_outputs(self) -> None:
         for left in remove_temporaries(self._directory, [Path(path) for path in self._order.guest.outputs]):

@@ -19,10 +19,13 @@ class SideWork:
 
     def __init__(self) -> None:
         self._begun: list[_Task] = []
+        self.failed = ""
+        """The stage that began what failed."""
 
-    def begin(self, work: Callable[[], Callable[[], None]]) -> None:
-        """Do ``work`` in a thread; what it returns is called when the stages are over, by the thread that waits."""
-        self._begun.append(_Task(work))
+    def begin(self, stage: str, work: Callable[[], Callable[[], None]]) -> None:
+        """Do ``work`` of a stage in a thread; what it returns is called when the stages are over, by the thread that
+        waits."""
+        self._begun.append(_Task(stage, work))
 
     def __enter__(self) -> Self:
         return self
@@ -39,14 +42,17 @@ class SideWork:
         for task in begun:
             task.join()
         for task in begun:
+            self.failed = task.stage
             task.conclude()
+        self.failed = ""
 
 
 class _Task(threading.Thread):
     """Begins by itself. It does not keep a process from ending that has given up."""
 
-    def __init__(self, work: Callable[[], Callable[[], None]]) -> None:
+    def __init__(self, stage: str, work: Callable[[], Callable[[], None]]) -> None:
         super().__init__(name="side work", daemon=True)
+        self.stage = stage
         self._work = work
         self._rest: Callable[[], None] | None = None
         self._error: Exception | None = None

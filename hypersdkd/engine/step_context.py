@@ -164,7 +164,13 @@ class GuestContext:
 
     def meanwhile(self, work: Callable[[], Callable[[], None]]) -> None:
         """Have it done beside the stages."""
-        self.side_work.begin(work)
+        stage = self._stage
+
+        def begun() -> Callable[[], None]:
+            rest = work()
+            return lambda: self._conclude(stage, rest)
+
+        self.side_work.begin(stage, begun)
 
     def log(self, line: str) -> None:
         """One line of the guest's log, which is the worker's standard error."""
@@ -250,6 +256,14 @@ class GuestContext:
     def artifact(self, kind: str, path: Path, **facts: object) -> None:
         """A file that the guest read or left; ``kind`` is ``input``, ``output`` or a step's own word."""
         self._emit(EventType.ARTIFACT, kind=kind, path=str(path), **facts)
+
+    def _conclude(self, stage: str, rest: Callable[[], None]) -> None:
+        """What it says is said of the stage that began it."""
+        now, self._stage = self._stage, stage
+        try:
+            rest()
+        finally:
+            self._stage = now
 
     def _emit(self, type_: EventType, **data: object) -> None:
         try:

@@ -111,6 +111,7 @@ class GuestFold:
         entry = self._stages.get(event.stage or self.stage)
         if entry is not None:
             entry.update(status=self.state.value, finished_at=event.time)
+            entry.pop("duration_seconds", None)  # of one that was complete but for what was done beside the others
 
     def progress(self) -> GuestProgress:
         """Where the guest is now, for lists and pages."""

@@ -24,7 +24,7 @@ def test_it_goes_on_beside_and_is_concluded_by_who_waits() -> None:
         return lambda: told.append(threading.current_thread())
 
     with SideWork() as side_work:
-        side_work.begin(work)
+        side_work.begin("load", work)
         assert begun.wait(60)
         assert told == []
         may_end.set()
@@ -44,15 +44,18 @@ def test_what_it_raises_explains_what_a_stage_does(late: bool, stage: Exception 
         return wrong
 
     with raises_problem("source-checksum"), SideWork() as side_work:
-        side_work.begin(work)
+        side_work.begin("load", lambda: nothing)
+        side_work.begin("inspect", work)
         if stage is not None:
             raise stage
+    assert side_work.failed == "inspect"
 
 
 def test_a_stage_that_fails_alone_is_what_failed() -> None:
     with raises_problem("qemu-img-failed"), SideWork() as side_work:
-        side_work.begin(lambda: nothing)
+        side_work.begin("load", lambda: nothing)
         raise fail("qemu-img-failed", "a broken stream")
+    assert side_work.failed == ""
 
 
 def test_nothing_waits_for_it_when_the_program_ends() -> None:
@@ -63,7 +66,7 @@ def test_nothing_waits_for_it_when_the_program_ends() -> None:
         return nothing
 
     with pytest.raises(KeyboardInterrupt), SideWork() as side_work:
-        side_work.begin(work)
+        side_work.begin("load", work)
         raise KeyboardInterrupt
     may_end.set()
     side_work.conclude()
