@@ -130,11 +130,7 @@ class Pipeline:
             return
         self._context.begin_stage(stage.value)
         if stage is Stage.LOAD:
-            for disk in self._order.guest.disks:
-                found = self._loader(disk).load(self._context, disk)
-                for part in (found,) if isinstance(found, SourceDisk) else found:
-                    self._context.add_disk(part)
-            self._context.settle_outputs()
+            self._load_disks()
             if self._order.guest.dry_run and not inspect_wanted(self._order.guest):
                 self._context.finding("bootable", any(map(may_boot, self._context.disks)))
         for plugin, step in steps:
@@ -148,6 +144,18 @@ class Pipeline:
         self._context.end_stage()
         if stage is Stage.FIX:
             self._context.end_system()
+
+    def _load_disks(self) -> None:
+        """Each loader finds out things of its own ``source``: of several the report has all."""
+        told = []
+        for disk in self._order.guest.disks:
+            found = self._loader(disk).load(self._context, disk)
+            for part in (found,) if isinstance(found, SourceDisk) else found:
+                self._context.add_disk(part)
+            told.append(self._context.findings.get("source"))
+        if len(told) > 1:
+            self._context.finding("sources", told)
+        self._context.settle_outputs()
 
     def _reason_to_skip(self, stage: Stage, declared: bool, wanted: bool) -> str:
         """Why a stage is left out; empty if it is not."""

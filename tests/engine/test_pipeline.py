@@ -160,6 +160,22 @@ def test_what_has_no_disks_or_no_names_for_them(tmp_path: Path, count: int, name
     assert failed(directory).code == code
 
 
+def test_what_is_found_of_each_of_several_sources(tmp_path: Path) -> None:
+    """The last one's facts took the place of the others'."""
+
+    def load(context: StepContext, disk: DiskSource) -> SourceDisk:
+        context.finding("source", {"path": disk.source_path})
+        return SourceDisk.of_file(SourceFile(Path(disk.source_path)), "raw", 4, 4)
+
+    directory, order = make_guest(tmp_path, disks=2)
+    plugins = steps()
+    plugins.loaders = [Loader(frozenset({"raw"}), load)]
+    assert run(directory, order, plugins)
+    found = folded(directory).report()["guest"]
+    assert isinstance(found, dict)
+    assert found["sources"] == [{"path": "/in/0"}, {"path": "/in/1"}]
+
+
 def test_a_loader_that_raises_fails_its_guest(tmp_path: Path) -> None:
     def broken(_context: StepContext, _disk: object) -> None:
         raise KeyError("header")
