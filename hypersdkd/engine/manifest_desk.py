@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from hypersdkd.engine.generation import draft_manifest
 from hypersdkd.engine.key_book import KeyBook
+from hypersdkd.engine.outlook import outlook
 from hypersdkd.engine.queue_parts import QueueParts
 from hypersdkd.engine.source_inspection import SourcePlaces
 from hypersdkd.engine.submissions import Submissions
@@ -45,10 +48,16 @@ class ManifestDesk:
         self._looking = 0
 
     async def validate(self, text: bytes, syntax: str = "") -> Validation:
-        """Judge a manifest by every plugin's rules, in disk mode a job config by its own.
+        """Judge a manifest by every plugin's rules, in disk mode a job config by its own; of a valid one also warn of
+        what would keep it from running now.
 
         Raises ``request-busy`` and ``rules-unavailable``.
         """
+        judged = await self._judged(text, syntax)
+        warnings = await asyncio.to_thread(lambda: tuple(outlook(judged, self._parts.places)))
+        return replace(judged, warnings=(*judged.warnings, *warnings))
+
+    async def _judged(self, text: bytes, syntax: str) -> Validation:
         large = len(text) > _LARGE
         if large and self._judging >= _JUDGED_AT_ONCE:
             problem = Problem("request-busy", f"{_JUDGED_AT_ONCE} large manifests are being judged already")
@@ -61,7 +70,7 @@ class ManifestDesk:
 
     async def submit(self, text: bytes, syntax: str = "", idempotency_key: str = "", default_name: str = "") -> Receipt:
         """Validate, then hand it to the first plugin that puts it into the queue."""
-        validation = await self.validate(text, syntax)
+        validation = await self._judged(text, syntax)
         if not validation.valid:
             raise ManifestInvalidError(validation)
         document, name = dict(validation.document), validation.name or default_name

@@ -136,6 +136,18 @@ def resolve_source(path: str, roots: Sequence[Path]) -> Path:
     return resolved
 
 
+def require_inside(path: str, roots: Sequence[Path]) -> None:
+    """Raise ``source-outside`` for a path that leads out of ``roots``, without a word about what is there.
+
+    ``roots`` as in :func:`open_source`. Raises ``ValueError`` for what can be no path.
+    """
+    resolved = Path(os.path.realpath(path))
+    if not any(resolved.is_relative_to(root) for root in roots):
+        given = Path(os.path.normpath(path))
+        # Where a link leads is only told of one that lies where sources may.
+        raise _outside(resolved if any(given.is_relative_to(root) for root in roots) else given, roots)
+
+
 def open_sibling(beside: Path, name: str) -> tuple[Path, int]:
     """The path and a read-only descriptor (the caller closes it) of a file that a source names: ``name``, in the
     directory of ``beside``, which must be resolved.

@@ -59,7 +59,7 @@ def test_watch(typed: list[Result]) -> None:
 
 def test_create(walk: Walk, typed: list[Result]) -> None:
     assert [result.status for result in typed] == [0, 0], typed[-1].out
-    assert ["Job ID: my-vm-manifest-" in result.out for result in typed] == [True, False]
+    assert ["Job ID: my-vm-2" in result.out for result in typed] == [True, False]
     built = json.loads((walk.shared / "my-vm-manifest.json").read_bytes())
     assert built["pipeline"]["load"] == {"source_type": "vmdk", "source_path": "/path/to/vm.vmdk"}
 
