@@ -1,7 +1,7 @@
 """A throw-away machine that boots a real systemd as its PID 1, to start the unit in as an operator would.
 
-Its root is this machine's own, with a layer in memory over it: nothing that happens inside is kept. It has a
-network of its own (loopback alone) and none of the units that this machine enables.
+Its root is this machine's own, or another one, with a layer in memory over it: nothing that happens inside is kept.
+It has a network of its own (loopback alone) and none of the units that this machine enables.
 """
 
 from __future__ import annotations
@@ -47,17 +47,18 @@ class Box:
     """The machine; a context manager that boots it and takes it away whole.
 
     ``binds`` maps directories of this machine to where they are seen, writable, in the box; ``read_only``
-    ones are seen where they are.
+    ones are seen where they are. ``root`` is what it boots.
     """
 
-    def __init__(self, binds: Mapping[Path, str], read_only: Sequence[Path] = ()) -> None:
-        root = _cgroup_root()
-        assert root is not None, unavailable()
+    def __init__(self, binds: Mapping[Path, str], read_only: Sequence[Path] = (), root: Path = Path("/")) -> None:
+        groups = _cgroup_root()
+        assert groups is not None, unavailable()
+        self._root = root
         self._name = f"box-{secrets.token_hex(4)}"
         self._state = Path("/run") / self._name
         self._state.mkdir(mode=0o700)
         # Everything in the box is in this group, so that nothing of it can stay behind.
-        self._cgroup = root / self._name
+        self._cgroup = groups / self._name
         self._binds = [f"--bind={place}:{inside}" for place, inside in binds.items()]
         self._binds += [f"--bind-ro={place}" for place in read_only]
         self._read_only = read_only
@@ -106,11 +107,11 @@ class Box:
 
     def _boot_command(self) -> list[str]:
         """nspawn refuses / as a root; a bind of it, in a mount namespace that ends with nspawn, will do."""
-        mount_then_exec = 'mount --bind / "$0" && exec "$@"'
+        mount_then_exec = 'mount --bind "$0" "$1" && shift && exec "$@"'
         root = str(self._state / "root")
         return [
             *("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private"),
-            *("sh", "-c", mount_then_exec, root),
+            *("sh", "-c", mount_then_exec, str(self._root), root),
             *("systemd-nspawn", "--quiet", "--directory", root, "--volatile=overlay", "--machine", self._name),
             *("--boot", "--register=no", "--keep-unit", "--link-journal=no", "--console=pipe", "--private-network"),
             *("--notify-ready=yes", "--kill-signal=SIGRTMIN+3"),

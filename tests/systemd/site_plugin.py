@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import os
 import re
 import socket
@@ -23,12 +24,17 @@ from hypersdkd.spec.ports import StatusView, StepContext
 from hypersdkd.spec.system import FixContext, Fixer
 from hypersdkd.spec.types import Step
 
+#: Of what steps of ours import when they need it; the program may have been upgraded since.
+LATER = ("oslo_utils.imageutils.format_inspector", "hypersdkd.model.yaml_document", "lz4.block", "backports.zstd")
+
 
 def _wait(context: FixContext | StepContext) -> None:
     context.finding("at-the-gate", os.getpid())
     go = Path(context.guest.disks[0].source_path).with_name("go")
     while not go.exists():
         time.sleep(0.02)
+    for name in LATER:
+        importlib.import_module(name)
 
 
 def _fix(context: FixContext) -> None:

@@ -1,4 +1,5 @@
-"""docs/install.md and docs/first-conversion.md, typed line by line on a machine with systemd.
+"""docs/install.md and docs/first-conversion.md, typed line by line on a machine with systemd; Debian's package is
+installed in test_package.py.
 
 The machine has no network: what pip would fetch is there already, beside Debian's own packages.
 """
@@ -165,4 +166,4 @@ def test_a_newer_version_and_away_with_it(machine: Machine) -> None:
 
 
 def test_every_section_with_commands_is_typed() -> None:
-    assert set(INSTALL) == {*INSTALLED, "A newer version", "Away with it"}
+    assert set(INSTALL) == {*INSTALLED, "A newer version", "Away with it", "Debian's package"}
