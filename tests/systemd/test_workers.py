@@ -14,7 +14,8 @@ from tests.guests.tiny import encrypted_guest
 from tests.images import MIB, raw_disk
 from tests.plugins.test_boot_test import sector
 from tests.systemd.box import Box
-from tests.systemd.installed import QUEUE, ROOT, WORKER, install, journal, need_a_box, put, show, start, until
+from tests.systemd.installed import QUEUE, ROOT, WORKER, journal, need_a_box, put, show, start, until
+from tests.systemd.packages import built, install_package, newer, start_soon
 
 pytestmark = pytest.mark.system
 
@@ -34,8 +35,11 @@ LIMIT = f"/run/systemd/system/{WORKER}.service.d/limit.conf"
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory that the box sees as /srv/box."""
+    need_a_box()
     shared = tmp_path_factory.mktemp("box")
     shared.chmod(0o755)
+    (shared / "hypersdkd.deb").hardlink_to(built())
+    (shared / "newer.deb").hardlink_to(newer(built()))
     encrypted_guest(shared / "fix01.raw", KEY, filler=0)
     raw_disk(shared / "wait01.raw", 2 * MIB)
     for path in shared.glob("*.raw"):
@@ -45,14 +49,15 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def box(shared: Path) -> Iterator[Box]:
-    need_a_box()
-    with Box({shared: "/srv/box"}, [ROOT]) as box:
-        install(box)
+    with Box({shared: "/srv/box"}) as box:
+        box.run("rm", "-f", "/usr/sbin/policy-rc.d")  # which keeps packages in containers from starting anything
+        install_package(box, "/srv/box/hypersdkd.deb")
+        start_soon(box)
         put(box, CONFIG, "/etc/hypersdkd/hypersdkd.yaml")
         put(box, f"{KEY}\n", "/etc/credstore/hypersdkd.luks")
         box.run("chmod", "-R", "go=", "/etc/credstore")
         put(box, (ROOT / "tests/systemd/site_plugin.py").read_text(), "/etc/hypersdkd/plugins.d/site.py")
-        start(box)
+        box.run("systemctl", "restart", "hypersdkd")
         yield box
 
 
@@ -109,7 +114,7 @@ def progress(box: Box) -> dict[str, int]:
     return {job["id"]: job["progress"] for job in jobs}
 
 
-def test_conversions_outlive_a_restart_and_a_kill_of_the_daemon(box: Box, shut: Path) -> None:
+def test_conversions_outlive_a_restart_a_kill_and_an_upgrade_of_the_daemon(box: Box, shut: Path) -> None:
     fixed = {"inspect": {"enabled": True, "luks_key_file": KEYS}, "fix": {"enabled": True}}
     jobs = submit(box, "fix01", "fix01.raw", **fixed), submit(box, "wait01")
     until_at_the_gate(box, *jobs)
@@ -123,7 +128,10 @@ def test_conversions_outlive_a_restart_and_a_kill_of_the_daemon(box: Box, shut: 
     until(box, "systemctl is-active -q hypersdkd")
     seen.append(progress(box))
     assert units(box) == running
-    assert seen[0] == seen[1] == seen[2]
+    install_package(box, "/srv/box/newer.deb")  # none of whose modules the workers can import
+    seen.append(progress(box))
+    assert units(box) == running
+    assert seen[0] == seen[1] == seen[2] == seen[3]
     assert set(seen[0]) == set(jobs)
     shut.touch()
     for job in jobs:
@@ -133,7 +141,7 @@ def test_conversions_outlive_a_restart_and_a_kill_of_the_daemon(box: Box, shut: 
         events = box.run("cat", f"{guest(job)}/journal.jsonl")
         assert (events.count('"started"'), events.count('"recovered"')) == (1, 0)
         adopted = [line for line in journal(box).splitlines() if "adopted" in line and job in line]
-        assert len(adopted) == 2
+        assert len(adopted) == 3
     (change,) = [change for change in record(box, jobs[0])["vms"][0]["changes"] if change["fixer"] == "site"]
     assert change["path"] == "/etc/site"
     until(box, f"! systemctl list-units --plain --no-legend --all '{WORKER}*.service' | grep -q .")
