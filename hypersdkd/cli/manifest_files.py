@@ -13,6 +13,7 @@ from typing import Final
 from hypersdkd.cli.terminal import Terminal
 from hypersdkd.client.http import Reply
 from hypersdkd.model.document import MAX_BYTES
+from hypersdkd.model.guest import type_by_suffix
 from hypersdkd.model.job import SIDECAR_SUFFIXES
 from hypersdkd.model.place import problem_place
 from hypersdkd.model.problem import Problem, fail
@@ -66,6 +67,15 @@ def _is_manifest(path: Path) -> bool:
     return path.suffix.lower() in _SYNTAXES and not name.startswith(".") and not name.endswith(SIDECAR_SUFFIXES)
 
 
+def _instead_of(name: str) -> str:
+    """What to do about a file that no manifest is called like."""
+    if not os.path.lexists(name):
+        return f"Check the path: there is no file {name}."
+    if type_by_suffix(name):
+        return f"It is called like a disk; make a manifest of it first: hyperctl manifest generate {name} ."
+    return f"Rename {name}, or send it by standard input: hyperctl manifest ... - < FILE"
+
+
 def read_manifest_file(name: str) -> ManifestFile:
     """Read one manifest; ``-`` is standard input. Raises ``file-unreadable`` and ``document-too-large``."""
     if name == "-":
@@ -74,11 +84,7 @@ def read_manifest_file(name: str) -> ManifestFile:
     else:
         label, syntax = name, _SYNTAXES.get(Path(name).suffix.lower(), "")
         if not syntax:
-            raise fail(
-                "file-unreadable",
-                "Unsupported file format (use .json or .yaml)",
-                remedy=f"Rename {name}, or send it by standard input: hyperctl manifest ... - < FILE",
-            )
+            raise fail("file-unreadable", "Unsupported file format (use .json or .yaml)", remedy=_instead_of(name))
         try:
             with Path(name).open("rb") as file:
                 text = file.read(MAX_BYTES + 1)

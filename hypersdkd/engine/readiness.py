@@ -14,10 +14,14 @@ from hypersdkd.host.companions import ALONE, Needs, needs_of
 from hypersdkd.host.files import has_writer, open_regular
 from hypersdkd.host.image_end import incomplete
 from hypersdkd.model.document import MAX_BYTES, JsonEnd, json_end
-from hypersdkd.model.job import DOCUMENT_SUFFIXES, MODE_SUFFIXES, PARTIAL_SUFFIXES, SIDECAR_SUFFIXES
+from hypersdkd.model.job import DISK_SUFFIXES, DOCUMENT_SUFFIXES, MODE_SUFFIXES, PARTIAL_SUFFIXES, SIDECAR_SUFFIXES
+from hypersdkd.model.manifest_draft import name_of
 
 #: A JSON text that ends too early may be a writer's pause between two openings: wait this many settle times.
 _PATIENCE: Final = 10
+
+#: Suffixes of compressed disks and archives, which a cloud image may have as its provider publishes it.
+_ARCHIVES: Final = frozenset({".tar", ".tgz", ".gz", ".xz", ".zst"})
 
 #: Seconds after which an incomplete file that did not change is read again, doubled each time up to the limit:
 #: a change within one tick of the file system's clock shows in no time of the file.
@@ -122,9 +126,15 @@ class Readiness:
         """Why a name is never a job here; empty when it may be one."""
         if reason := _never(name):
             return reason
-        if PurePosixPath(name.lower()).suffix not in self.suffixes:
-            return f"not of {self.mode} mode, by its suffix"
-        return ""
+        suffix = PurePosixPath(name.lower()).suffix
+        if suffix in self.suffixes:
+            return ""
+        instead = ""
+        if self.mode == "disk" and suffix in _ARCHIVES:
+            instead = f"; call a cloud image {name_of(name) or 'NAME'}.ami"
+        elif suffix in DISK_SUFFIXES:
+            instead = "; name the disk in a manifest"
+        return f"not of {self.mode} mode, by its suffix{instead}"
 
     def judge(self, directory: Path, name: str, before: Entry | None, clock: float, moved: bool) -> Entry | None:
         """Look at one entry. ``before`` is the last judgement; ``None`` back means that the entry is gone.

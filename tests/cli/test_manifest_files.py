@@ -45,6 +45,24 @@ def test_many_problems_are_counted(run: Run) -> None:
     assert result.out.rstrip().endswith("more")
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("web01.vmdk", "make a manifest of it first: hyperctl manifest generate web01.vmdk ."),
+        ("notes.txt", "Rename notes.txt"),
+        ("missing", "Check the path: there is no file missing."),
+        ("a\0b", "Check the path"),
+    ],
+)
+def test_a_file_that_no_manifest_is_called_like(run: Run, elsewhere: Path, name: str, remedy: str) -> None:
+    for made in ("web01.vmdk", "notes.txt"):
+        (elsewhere / made).touch()
+    result = run("manifest", "validate", name)
+    assert result.status == 1
+    assert "Unsupported file format" in result.err
+    assert remedy in result.err
+
+
 def test_files_that_cannot_be_read(run: Run, elsewhere: Path) -> None:
     with Path("large.json").open("wb") as file:
         file.truncate(MAX_BYTES + 1)

@@ -77,6 +77,22 @@ def test_names_that_are_never_jobs(tmp_path: Path, name: str, reason: str) -> No
     assert reason in why
 
 
+@pytest.mark.parametrize(
+    ("mode", "name", "reason"),
+    [
+        ("disk", "debian.tar.xz", "not of disk mode, by its suffix; call a cloud image debian.ami"),
+        ("disk", "disk.RAW.GZ", "not of disk mode, by its suffix; call a cloud image disk.ami"),
+        ("disk", "image.tgz", "not of disk mode, by its suffix; call a cloud image image.ami"),
+        ("disk", "web.vmx", "not of disk mode, by its suffix"),
+        ("manifest", "web.VMDK", "not of manifest mode, by its suffix; name the disk in a manifest"),
+        ("manifest", "debian.tar.xz", "not of manifest mode, by its suffix"),
+        ("manifest", "web.yaml", ""),
+    ],
+)
+def test_what_is_no_job_by_its_suffix_is_told_what_would_be(mode: str, name: str, reason: str) -> None:
+    assert Readiness(mode, 1.0).not_for_us(name) == reason
+
+
 @pytest.mark.parametrize("name", ["a.json", "A.JSON", "-.json", "a b.json", os.fsdecode(b"\xff\n.json")])
 def test_a_whole_object_is_ready_at_once(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text('{"version": "1.0"}')
