@@ -68,11 +68,11 @@ def _cancelled_message(folds: Sequence[GuestFold], failed: Sequence[GuestFold], 
 
 
 def share_of(fold: GuestFold) -> int:
-    """How much of a guest is done, in percent of all its stages."""
+    """How much of a guest is done, in percent of all its stages. It never gets less within an attempt."""
     if fold.state is not None:
         return 100
     low, high = _SPANS.get(fold.stage, (0, 0))
-    return low + (high - low) * fold.progress().percent // 100
+    return low + (high - low) * fold.furthest // 100
 
 
 class JobProgress:

@@ -37,6 +37,8 @@ class GuestFold:
         self.finished_at: str | None = None
         self._stages: dict[str, dict[str, object]] = {stage.value: {"status": "not run"} for stage in Stage}
         self._progress: Mapping[str, object] = {}
+        self.furthest = 0
+        """The most percent that the stage has come to: its next step begins to count anew."""
         self._findings: dict[str, object] = {}
         self._checks: list[Mapping[str, object]] = []
         self._changes: list[Mapping[str, object]] = []
@@ -63,6 +65,7 @@ class GuestFold:
                 self._add_stage(event)
             case EventType.PROGRESS:
                 self._progress = event.data
+                self.furthest = max(self.furthest, min(100, _whole(event.data.get("percent")) or 0))
             case EventType.FINDING:
                 self._findings[str(event.data.get("key", ""))] = event.data.get("value")
             case EventType.CHECK:
@@ -87,7 +90,7 @@ class GuestFold:
         entry = self._stages.setdefault(event.stage, {})
         if event.type is EventType.STAGE_STARTED:
             self.stage = event.stage
-            self._progress = {}
+            self._progress, self.furthest = {}, 0
             entry.update(status="running", started_at=event.time)
         elif event.type is EventType.STAGE_SKIPPED:
             entry.clear()

@@ -69,6 +69,20 @@ def test_a_guests_share_grows_through_its_stages(stage: str, percent: int, share
     assert share_of(guests("f")[0]) == 100
 
 
+def test_it_does_not_get_less_when_a_stages_next_step_counts_anew() -> None:
+    steps = [
+        (EventType.STARTED, "", {}),
+        (EventType.STAGE_STARTED, "validate", {}),
+        *((EventType.PROGRESS, "validate", {"percent": percent}) for percent in (50, 100, 3, 40)),
+    ]
+    events = [Event(number, type_, T, "a", stage, data) for number, (type_, stage, data) in enumerate(steps, 1)]
+    shares = [share_of(fold(events[:count])) for count in range(1, len(events) + 1)]
+    assert shares == [0, 90, 95, 100, 100, 100]
+    assert fold(events).progress().percent == 40, "of the step"
+    again = [Event(9, EventType.STARTED, T, "a", "", {}), Event(10, EventType.STAGE_STARTED, T, "a", "validate", {})]
+    assert share_of(fold([*events, *again])) == 90, "another attempt"
+
+
 @given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(EventType), st.integers(0, 100)), max_size=30))
 def test_the_progress_of_a_job_is_kept_up_guest_by_guest(told: list[tuple[int, EventType, int]]) -> None:
     folds = [*guests("cf"), GuestFold("a"), GuestFold("b")]

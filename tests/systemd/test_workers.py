@@ -19,8 +19,8 @@ from tests.systemd.packages import built, install_package, newer, start_soon
 
 pytestmark = pytest.mark.system
 
-#: The tiny guest has no kernel that could be given drivers.
-CONFIG = "plugins: {disabled: [fix_initramfs]}\n"
+#: The tiny guest has no kernel that could be given drivers. libvirt's own stand-in needs no daemon of it.
+CONFIG = "plugins: {disabled: [fix_initramfs], define_domain: {uri: 'test:///default'}}\n"
 
 #: Of the encrypted guest, handed to its worker as a credential of the unit.
 KEY = "open-sesame-and-close"
@@ -134,6 +134,10 @@ def test_conversions_outlive_a_restart_a_kill_and_an_upgrade_of_the_daemon(box: 
     assert seen[0] == seen[1] == seen[2] == seen[3]
     assert set(seen[0]) == set(jobs)
     shut.touch()
+    before = seen[-1]
+    while now := progress(box):
+        assert all(now[job] >= before[job] for job in now), (before, now)
+        before = now
     for job in jobs:
         report = record(box, job)
         assert (report["status"], report["vms"][0]["attempts"]) == ("completed", 1), report
@@ -144,6 +148,9 @@ def test_conversions_outlive_a_restart_a_kill_and_an_upgrade_of_the_daemon(box: 
         assert len(adopted) == 3
     (change,) = [change for change in record(box, jobs[0])["vms"][0]["changes"] if change["fixer"] == "site"]
     assert change["path"] == "/etc/site"
+    status = json.loads(box.run("curl", "-sS", "http://localhost:8080/api/workflow/status"))
+    (define,) = [record for record in status["plugins"] if record["name"] == "define_domain"]
+    assert (define["state"], define["errors"]) == ("loaded", 0), "virsh runs in the daemon's sandbox"
     until(box, f"! systemctl list-units --plain --no-legend --all '{WORKER}*.service' | grep -q .")
     box.run("systemctl", "reset-failed", "hypersdkd")
 
@@ -224,7 +231,7 @@ def test_want_of_memory_ends_the_unit_and_fails_the_guest(box: Box, shut: Path, 
 
 
 def test_a_hung_worker_is_found_and_ended(box: Box, shut: Path) -> None:
-    put(box, CONFIG.replace("{", "{executor_systemd: {hung_seconds: 2}, "), "/etc/hypersdkd/hypersdkd.yaml")
+    put(box, CONFIG.replace("{", "{executor_systemd: {hung_seconds: 2}, ", 1), "/etc/hypersdkd/hypersdkd.yaml")
     box.run("systemctl", "reload", "hypersdkd")
     try:
         job = submit(box, "wait-frozen")
@@ -346,27 +353,41 @@ def test_nobody_else_can_have_a_worker_started(box: Box) -> None:
     ]
 
 
-def test_no_caller_is_refused_while_the_daemon_restarts(box: Box) -> None:
+def test_no_caller_is_refused_while_the_daemon_restarts(box: Box, shared: Path) -> None:
+    """By TCP and by the unix socket, a connection a request, from before the first restart to after the second."""
     code = """
-import http.client
-count = 0
-while count < 300:
-    connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=30)
+import http.client, os, socket, sys
+
+class ByUnix(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(60)
+        self.sock.connect("/run/hypersdkd/api.sock")
+
+kind = ByUnix if sys.argv[1] == "unix" else http.client.HTTPConnection
+while not os.path.exists("/srv/box/enough"):
+    connection = kind("127.0.0.1", 8080, timeout=60)
     connection.request("GET", "/healthz", headers={"Connection": "close"})
     assert connection.getresponse().status == 200
-    count += 1
-print(count)
+    connection.close()
+    print(flush=True)
 """
     callers = [
         subprocess.Popen(
-            box.command("python3", "-c", code),
+            box.command("python3", "-c", code, how),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for _ in range(2)
+        for how in ("tcp", "unix") * 2
     ]
+    for caller in callers:
+        assert caller.stdout is not None and caller.stdout.readline() == "\n", "each has begun"
     for _ in range(2):
         box.run("systemctl", "restart", "hypersdkd")
-    assert [caller.communicate()[0] for caller in callers] == ["300\n", "300\n"]
+    (shared / "enough").touch()
+    said = [caller.communicate()[0] for caller in callers]
+    assert [caller.returncode for caller in callers] == [0] * 4, said
+    assert {word for text in said for word in text.split()} == set(), said
+    assert sum(text.count("\n") for text in said) > 20
