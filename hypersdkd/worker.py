@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import Final
 
 from hypersdkd.engine.guest_files import LOCK, MARKER, STAMP, WorkOrder
-from hypersdkd.engine.imports_ahead import import_ahead
 from hypersdkd.engine.journal import JournalWriter, read_journal
 from hypersdkd.engine.narrowing import narrow
 from hypersdkd.engine.pipeline import Pipeline
 from hypersdkd.engine.plugins import Plugins
 from hypersdkd.host.files import try_lock
 from hypersdkd.host.sessions import write_stamp
-from hypersdkd.model.problem import Problem
 from hypersdkd.model.report import fold
 
 #: ``EX_TEMPFAIL`` of sysexits.h: try again later.
@@ -52,13 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     directories, names = [Path(path) for path in order.plugin_directories], frozenset(order.plugins)
     plugins = Plugins.load(directories, only=names, settings=order.plugin_settings)
     with JournalWriter(directory, order.guest.name) as journal:
-        finished = Pipeline(directory, order, plugins, journal, lambda: _settle(directory, order)).run()
+        finished = Pipeline(directory, order, plugins, journal, lambda: narrow(directory, order)).run()
     return 0 if finished else 1
-
-
-def _settle(directory: Path, order: WorkOrder) -> Problem | None:
-    import_ahead()
-    return narrow(directory, order)
 
 
 if __name__ == "__main__":

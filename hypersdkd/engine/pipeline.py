@@ -10,6 +10,7 @@ from typing import Final
 
 from hypersdkd.engine.fixing import fix_guest
 from hypersdkd.engine.guest_files import WorkOrder, fresh_work, remove_temporaries, remove_work
+from hypersdkd.engine.imports_ahead import import_ahead
 from hypersdkd.engine.journal import JournalWriter, read_journal
 from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.publication import Placement, publish, recorded
@@ -59,6 +60,7 @@ class Pipeline:
         try:
             if not earlier:
                 self._journal.append(EventType.STARTED)
+            import_ahead()
             fresh_work(self._directory)
             if inspect_wanted(self._order.guest) and not earlier:
                 self._context.log("the appliance is made ready; the first time, for all guests, that takes a while")

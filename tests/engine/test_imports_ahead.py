@@ -16,19 +16,19 @@ from tests.test_worker import guest
 
 ROOT = Path(__file__).parents[2]
 
-#: Runs a worker, and prints what it imported after it had settled; modules of the standard library are Debian's.
+#: Runs a worker, and prints what it imported after it had imported ahead; modules of the standard library are Debian's.
 WATCHED = """
 import sys
 from hypersdkd import worker
+from hypersdkd.engine import pipeline
 
-settle, seen = worker._settle, set()
+ahead, seen = pipeline.import_ahead, set()
 
-def watched(*arguments):
-    problem = settle(*arguments)
+def watched():
+    ahead()
     seen.update(sys.modules)
-    return problem
 
-worker._settle = watched
+pipeline.import_ahead = watched
 status = worker.main(sys.argv[1:])
 late = [name for name in sys.modules if name not in seen and name.partition(".")[0] not in sys.stdlib_module_names]
 print(sorted(late), len(seen) > 100, status)
