@@ -1,6 +1,6 @@
 """The Debian package of this checkout, one of a higher version, and a machine that has nothing but what it depends on.
 
-All are kept between runs, under the hash of what they are made of.
+All of them are kept between runs, under the hash of what they are made of.
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ KEPT: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") /
 
 CONTROL: Final = ROOT / "packaging/debian/control"
 
+#: What the package is made of, as script/package has it.
+SOURCES: Final = (
+    *("CHANGELOG.md", "LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.cfg"),
+    *("docs", "etc", "hypersdkd", "packaging/debian", "plugins", "script", "systemd"),
+)
+
 #: The version of the second package.
 NEWER: Final = "99.0"
 
@@ -43,15 +49,10 @@ ENVIRONMENT: Final = {**os.environ, "DPKG_DEB_COMPRESSOR_TYPE": "none"}
 
 def built() -> Path:
     """The package of this checkout."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "-z", "--", ":!tests"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    ).stdout
-    digest = hashlib.sha256(listed)
-    for name in filter(None, listed.decode().split("\0")):
-        digest.update(hashlib.sha256((ROOT / name).read_bytes()).digest())
+    digest = hashlib.sha256()
+    for path in sorted(path for name in SOURCES for path in (ROOT / name, *(ROOT / name).rglob("*"))):
+        if path.is_file() and path.suffix != ".pyc":
+            digest.update(f"{path.relative_to(ROOT)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
 
     def build(place: Path) -> None:
         subprocess.run(
