@@ -226,13 +226,16 @@ class QueueService:
         return job_detail(replace(summary, id=job_id), str(path), claim, record)
 
     def _between(self, job_id: str) -> JobDetail:
-        """A job that is just being moved, so that the index does not know it for a moment: ask the disk."""
+        """A job that is just being moved, so that the index does not know it for a moment: ask the disk, in the order
+        in which it moves. The claim is on the disk before the file leaves the drop directory."""
         if is_plain(job_id):
-            layout, claim = self._parts.layout, self._parts.claims.read(job_id)
+            layout = self._parts.layout
+            in_drop = os.path.lexists(layout.drop / job_id) and not self._parts.intake.refuses(job_id)
+            claim = self._parts.claims.read(job_id)
             if claim is not None and claim.state not in {ClaimState.PENDING, ClaimState.FINISHED}:
                 summary = JobSummary(job_id, JobState.PROCESSING, "QUEUED", started_at=claim.claimed_at)
                 return job_detail(summary, str(layout.processing / claim.file), claim, None)
-            if os.path.lexists(layout.drop / job_id) and not self._parts.intake.refuses(job_id):
+            if in_drop:
                 summary = JobSummary(job_id, JobState.PENDING, "PENDING")
                 return job_detail(summary, str(layout.drop / job_id), claim, None)
             if claim is not None and claim.target:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hypersdkd.engine.claims import Claim, ClaimStore
 from hypersdkd.model.event import EventType
 from hypersdkd.model.job import JobState
 from tests.engine.fake_executor import FakeExecutor, finish, hang, write
@@ -62,3 +63,24 @@ async def test_foreign_files_are_shown_and_left_alone(base: Path) -> None:
         inspection = await bench.service.queue()
         assert [entry.name for entry in inspection.foreign] == ["theirs.json"]
         assert inspection.counts["processing"] == 1
+
+
+async def test_a_job_that_is_claimed_while_it_is_looked_for_is_found(base: Path) -> None:
+    async with workbench(base, run=False) as bench:
+        bench.drop("a.json", manifest(disk(base)))
+        claims, read = bench.shop.spool.claims, ClaimStore.read
+
+        def late(store: ClaimStore, job_id: str) -> Claim | None:
+            """Not claimed yet, and claimed at once."""
+            found = read(store, job_id)
+            if found is None:
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(ClaimStore, "read", read)
+                    bench.shop.spool.claim("a.json")
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ClaimStore, "read", late)
+            detail = bench.service._between("a.json")
+        assert detail.summary.status in {JobState.PENDING, JobState.PROCESSING}
+        assert claims.read("a.json") is not None

@@ -5,10 +5,12 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
 import structlog
 import yaml
 
 from hypersdkd.engine.config import LoadedConfig, load_config
+from hypersdkd.engine.scheduler import Scheduler
 from hypersdkd.engine.working import Working
 from tests.problems import raises_problem
 
@@ -20,7 +22,7 @@ def loaded(root: Path, **sections: object) -> LoadedConfig:
     return load_config(path)
 
 
-async def test_it_has_its_queue_alone_and_gives_it_back(tmp_path: Path) -> None:
+async def test_it_has_its_queue_alone_and_gives_it_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with AsyncExitStack() as stack:
         work = Working(loaded(tmp_path), stack)
         await work.start()
@@ -29,6 +31,9 @@ async def test_it_has_its_queue_alone_and_gives_it_back(tmp_path: Path) -> None:
         assert work.summary() == "0 running, 0 queued"
         await work.service.pause()
         assert work.summary() == "0 running, 0 queued, paused"
+        monkeypatch.setattr(Scheduler, "trouble", lambda _self: "a.json: web01: it is being ended")
+        assert work.summary() == "0 running, 0 queued, paused; a.json: web01: it is being ended"
+        monkeypatch.undo()
         work.parts.index.last_failed = "a.json: it did nothing"
         assert work.summary() == "0 running, 0 queued, paused; the last job failed: a.json: it did nothing"
         assert work.stalled(60) == ""

@@ -111,6 +111,37 @@ def test_a_reload_is_in_force_and_a_bad_file_changes_nothing(service: Box) -> No
     service.run("rm", config, "/etc/hypersdkd/plugins.d/site.py")
 
 
+def test_the_configuration_is_checked_as_the_service_would_have_it(service: Box) -> None:
+    config, check = "/etc/hypersdkd/hypersdkd.yaml", [f"{ROOT}/.venv/bin/hypersdkd", "--check-config"]
+
+    def told(text: str) -> str:
+        put(service, text, config)
+        return service.run("sh", "-c", '"$@" 2>&1; echo "exit $?"', "-", *check)
+
+    try:
+        said = told("executor: systemd\n")
+        assert "checked with the rights of hypersdkd" in said
+        assert "fine; manifest mode" in said
+        assert "guests would have to wait" not in said
+        said = told("executor: systemd\nworkflow: {base_dir: /srv/nowhere}\n")
+        assert "/srv/nowhere/to_be_processed cannot be made: /srv cannot be written by user" in said
+        assert said.endswith("exit 78\n")
+        with pytest.raises(RuntimeError, match="exit 1"):
+            service.run("systemctl", "reload", "hypersdkd")
+        service.run("systemctl", "stop", "hypersdkd-worker.socket")
+        said = told("executor: systemd\n")
+        missing = (
+            "executor: guests would have to wait: systemd starts no worker: /run/hypersdkd/worker.sock: No such file"
+        )
+        assert missing in said
+        assert said.endswith("exit 0\n")
+        service.run("systemctl", "reload", "hypersdkd")
+        assert "systemd starts no worker: /run/hypersdkd/worker.sock" in service.run("journalctl", "-u", "hypersdkd")
+    finally:
+        service.run("rm", "-f", config)
+        service.run("systemctl", "start", "hypersdkd-worker.socket")
+
+
 def test_it_stops_clean_and_leaves_nothing(service: Box) -> None:
     service.run("systemctl", "stop", "hypersdkd")
     assert (show(service, "ActiveState"), show(service, "Result")) == ("inactive", "success")

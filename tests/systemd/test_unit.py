@@ -14,6 +14,7 @@ from hypersdkd.engine.config import Settings
 from hypersdkd.host.worker_unit import SOCKET
 
 UNITS = Path(__file__).parent.parent.parent / "systemd"
+WORKER = "hypersdkd-worker@"
 SERVICES = ("hypersdkd.service", "hypersdkd@.service", "hypersdkd-worker@.service")
 
 #: Drop-ins that come along, and what the daemon's exposure is with each.
@@ -82,6 +83,13 @@ def test_what_a_drop_in_opens_is_known(installed: Path, drop_in: str, most: floa
     assert exposure(installed, "hypersdkd.service", drop_in) <= most
 
 
+@needs_analyze
+@pytest.mark.parametrize("drop_in", ["outputs.conf", "queue.conf", "home.conf"])
+def test_what_it_opens_for_workers_as_well(installed: Path, drop_in: str) -> None:
+    assert f"{WORKER}.service.d/{drop_in}" in (UNITS / "examples" / drop_in).read_text()
+    assert exposure(installed, f"{WORKER}.service", drop_in) <= dict(OPENED)[drop_in]
+
+
 def read(name: str) -> configparser.ConfigParser:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
@@ -116,5 +124,5 @@ def test_the_daemon_knows_the_workers_socket() -> None:
 
 def test_the_queue_is_the_same_for_daemon_and_worker() -> None:
     daemon, worker = (read(name)["Service"] for name in (SERVICES[0], SERVICES[2]))
-    for key in ("User", "Group", "UMask", "StateDirectory", "ProtectSystem", "ProtectHome", "Slice"):
+    for key in ("User", "Group", "UMask", "StateDirectory", "ProtectSystem", "ProtectHome", "Slice", "LimitCORE"):
         assert daemon[key] == worker[key], key

@@ -120,6 +120,9 @@ def test_conversions_outlive_a_restart_a_kill_and_an_upgrade_of_the_daemon(box: 
     until_at_the_gate(box, *jobs)
     running, seen = units(box), [progress(box)]
     assert len(running) == 2
+    limits = [show(box, name, running[0]) for name in ("Slice", "MemoryMax", "CPUWeight", "IOWeight", "TasksMax")]
+    assert limits == ["hypersdkd.slice", str(8 << 30), "50", "50", "512"]
+    assert show(box, "ControlGroup", running[0]) != show(box, "ControlGroup", running[1])
     box.run("systemctl", "restart", "hypersdkd")
     seen.append(progress(box))
     assert units(box) == running
