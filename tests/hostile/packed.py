@@ -200,7 +200,7 @@ CASES = (
     Case("one letter in gzip", "ami", repeated("disk.raw.gz", gzip.compress), _LIMIT, streamed, FILLS),
     Case("one letter in xz", "ami", repeated("disk.raw.xz", xz), _LIMIT, streamed, FILLS),
     Case("one letter in zstd", "ami", repeated("disk.raw.zst", zstd), _LIMIT, streamed, FILLS),
-    Case("packed twice", "ami", twice, "image-unsupported", streamed, TAKES),
+    Case("packed twice", "ami", twice, "source-type-mismatch", streamed, TAKES),
     Case("a packed member that is more than its disk", "ova", member_bomb, _LIMIT, member_streamed, FILLS),
     Case("xz that wants 4 GiB of memory", "ami", hungry_xz, _LIMIT, streamed, TAKES),
     Case("zstd that wants 2 GiB of memory", "ami", hungry_zstd, _LIMIT, streamed, REFUSES, "the library has the limit"),
