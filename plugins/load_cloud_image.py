@@ -11,8 +11,9 @@ from typing import Final
 
 from hypersdkd.host import tar_index, unpacking
 from hypersdkd.host.image_file import ImageFile
-from hypersdkd.host.image_header import detect
+from hypersdkd.host.image_header import detect, named_right
 from hypersdkd.host.open_source import OpenSource
+from hypersdkd.host.ova import is_descriptor
 from hypersdkd.host.promised_source import checksums_as_promised, require_others, require_size
 from hypersdkd.host.source_disk import alone, claimed_elsewhere, judge_alone
 from hypersdkd.model.disk import FileNode, SourceDisk
@@ -98,6 +99,9 @@ def _disk(context: StepContext, opened: OpenSource, outer: ImageFile, number: in
     if detect(outer).format != "ova":  # what it calls a tar archive
         return outer, FileNode(number)
     members = tar_index.read_index(outer)
+    if (descriptor := next(filter(is_descriptor, members.values()), None)) is not None:  # with checksums, and hardware
+        message = f"{opened.images[0].name} is claimed to be ami, but is an appliance: it holds {descriptor.name}"
+        raise fail("source-type-mismatch", one_line(message), remedy=named_right("ova"))
     disks = [
         each
         for each in members.values()

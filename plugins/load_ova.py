@@ -1,14 +1,14 @@
 """LOAD: an appliance, OVA or OVF: its disks in boot order, and what its descriptor says of the guest.
 
-An OVA is read in place, by the offsets of its members; only what is compressed, or was packed with its holes left
-out, is unpacked into the guest's own directory.
+An OVA is read in place, by the offsets of its members; only what is compressed, be it all of it, or was packed with
+its holes left out, is unpacked into the guest's own directory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -50,8 +50,8 @@ def load_ova(context: StepContext, source: DiskSource) -> Sequence[SourceDisk]:
         archive = opened.open(source.source_path)
         digest = _promised(context, source, opened)
         require_others(source, opened.files[0], (), (), context.check)
-        require_format(archive, "ova")
-        package = read_package(archive)
+        number, whole = _archive(context, opened)
+        package = read_package(whole)
         appliance = ovf.read(package.content(package.descriptor, ovf_xml.MAX_BYTES), package.descriptor.file_name)
         _tell(context, appliance)
         members = [package.member(disk.file) for disk in appliance.disks]
@@ -61,7 +61,8 @@ def load_ova(context: StepContext, source: DiskSource) -> Sequence[SourceDisk]:
             _verify_members(checksums, package, members)
             for member, disk in zip(members, appliance.disks, strict=True):
                 name = package.name_beside(member)
-                disks.append(_member_disk(context, opened, member, disk, partial(checksums.verify, name)))
+                place = _Place(opened, whole, number, member)
+                disks.append(_member_disk(context, place, disk, partial(checksums.verify, name)))
     _tell_of_files(context, source, archive, digest, checksums)
     _tell_of_disks(context, appliance, disks)
     return disks
@@ -185,15 +186,35 @@ def _reading_on(context: StepContext, checksums: ApplianceChecksums) -> Iterator
 # -- one disk -------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a disk is: a ``member`` of the ``archive``, which is file ``number`` of a source."""
+
+    opened: OpenSource
+    archive: ImageFile
+    number: int
+    member: tar_index.Member
+
+
+def _archive(context: StepContext, opened: OpenSource) -> tuple[int, ImageFile]:
+    """The archive, and which file it is: of one that was compressed as a whole it is one of ours."""
+    image = opened.images[0]
+    kind = detect(image).format
+    if kind not in unpacking.COMPRESSIONS:
+        require_format(image, "ova")
+        return 0, image
+    unpacking.unpack(image, kind, context.work / "archive", context.progress)
+    own = opened.open_own(context.work / "archive")
+    whole = own.part(0, own.size, image.name)
+    require_format(whole, "ova")
+    return opened.index(own), whole
+
+
 def _member_disk(
-    context: StepContext,
-    opened: OpenSource,
-    member: tar_index.Member,
-    disk: ovf.Disk,
-    verify: Callable[[ImageFile], None],
+    context: StepContext, place: _Place, disk: ovf.Disk, verify: Callable[[ImageFile], None]
 ) -> SourceDisk:
     """A disk in an archive; ``verify`` is for what must be unpacked before it is the file that was packed."""
-    archive = opened.images[0]
+    opened, archive, member = place.opened, place.archive, place.member
     _require_length(disk, member.real_size or member.size, member.file_name)
     part = archive.part(member.offset, member.size, member.file_name)
     if member.sparse:
@@ -205,7 +226,7 @@ def _member_disk(
         unpacking.unpack(part, "gzip", target, context.progress, _most(disk))
         part = opened.open_own(target)
     if part.fd == archive.fd:
-        node = FileNode(0, member.offset, tar_index.whole_blocks(archive, member))
+        node = FileNode(place.number, member.offset, tar_index.whole_blocks(archive, member))
     else:
         node = FileNode(opened.index(part))
     facts = _judged(part, disk)

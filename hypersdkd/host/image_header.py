@@ -130,7 +130,7 @@ def _judge_raw(image: ImageFile, found: Detected, trusted: bool) -> ImageFacts:
     return ImageFacts("raw", found.variant if found.format == "raw" else "", size, image.size, warnings)
 
 
-def _named_right(form: str) -> str:
+def named_right(form: str) -> str:
     """What to do about a source that is named by another type than its content's."""
     if form in COMPRESSED:
         return (
@@ -155,7 +155,7 @@ def _refuse_mismatch(image: ImageFile, claimed: str, found: Detected) -> None:
     if found.format == "raw" and not any(image.start(_START)):
         message = f"{image.name} begins with zeros where the header of a {claimed} image should be"
         raise fail("image-truncated", message)
-    remedy = _named_right(found.format)
+    remedy = named_right(found.format)
     if claimed == "vmdk" and found.format == "raw":
         remedy = "Name the small text file that describes the disk, if there is one beside it. " + remedy
     if claimed == "raw" and found.variant != "descriptor":

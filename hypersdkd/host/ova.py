@@ -35,7 +35,8 @@ class Package:
 
         Raises ``image-invalid`` where none of several, or several, could be it.
         """
-        found = [each for each in _named(self.members, ".mf") if each.name.rpartition("/")[0] == self.directory]
+        beside = [each for each in self.members.values() if each.name.rpartition("/")[0] == self.directory]
+        found = [each for each in beside if _is_named(each, ".mf")]
         return _chosen(self.archive, found, ".mf", PurePosixPath(self.descriptor.name).stem) if found else None
 
     def member(self, reference: str) -> Member:
@@ -83,16 +84,19 @@ def read_package(archive: ImageFile) -> Package:
     :func:`hypersdkd.host.tar_index.read_index` does.
     """
     members = tar_index.read_index(archive)
-    found = _named(members, ".ovf")
+    found = [each for each in members.values() if is_descriptor(each)]
     if not found:
         raise fail("image-invalid", f"{archive.name} is not an OVA: it has no descriptor (.ovf)")
     return Package(archive, members, _chosen(archive, found, ".ovf", PurePosixPath(archive.name).stem))
 
 
-def _named(members: Mapping[str, Member], suffix: str) -> list[Member]:
-    return [
-        each for each in members.values() if each.name.lower().endswith(suffix) and not each.file_name.startswith("._")
-    ]
+def is_descriptor(member: Member) -> bool:
+    """Whether it is what makes an archive an appliance, by its name."""
+    return _is_named(member, ".ovf")
+
+
+def _is_named(member: Member, suffix: str) -> bool:
+    return member.name.lower().endswith(suffix) and not member.file_name.startswith("._")
 
 
 def _chosen(archive: ImageFile, found: list[Member], suffix: str, stem: str) -> Member:

@@ -58,6 +58,7 @@ GENERATED = [
         ("ova", "two disks"),
         ("ovf", ""),
         ("ami", "gz"),
+        ("ova", "as a whole (.gz)"),
     )
 ]
 

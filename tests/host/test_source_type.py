@@ -35,7 +35,10 @@ def test_by_name(name: str, found: str) -> None:
         (b"\0" * 1024, "a.vmdk", "raw"),  # a VMDK would show
         (b"\0" * 1024, "a.ami", "ami"),
         (b"no xml", "a.ovf", "ovf"),
-        (b"\x1f\x8b" + b"\0" * 600, "a.ova", "ami"),  # what is compressed is a cloud image
+        (b"\x1f\x8b" + b"\0" * 600, "a.tar.gz", "ami"),  # what is compressed is a cloud image,
+        (b"\x1f\x8b" + b"\0" * 600, "a.ova.d/a.vmdk.gz", "ami"),
+        (b"\x1f\x8b" + b"\0" * 600, "a.OVA.gz", "ova"),  # but for what is called an appliance
+        (b"\x1f\x8b" + b"\0" * 600, "a.ova", "ova"),
         (b"", "a.qcow2", "raw"),
     ],
 )

@@ -72,6 +72,27 @@ def test_facts_and_no_copy(tmp_path: Path, image: bytes) -> None:
     assert [each.virtual_size for each in context.disks] == [SIZE]
 
 
+def test_what_is_compressed_as_a_whole_is_verified_too(tmp_path: Path, image: bytes) -> None:
+    members = {"web01.ovf": ovf([one(compression="gzip")]), "disk1.vmdk": appliances.gz(image)}
+    for number, promised in enumerate((members, {**members, "disk1.vmdk": b"another"})):
+        path = ova(tmp_path / f"{number}.ova", {**members, "web01.mf": mf(promised)})
+        path.write_bytes(appliances.gz(path.read_bytes()))
+        for left in (tmp_path / "work").glob("*"):
+            left.unlink()
+        if promised is not members:
+            with raises_problem("source-checksum", "disk1.vmdk"):
+                loaded(tmp_path, path)
+            continue
+        context = loaded(tmp_path, path)
+        assert ([disk.virtual_size for disk in context.disks], len(context.checks)) == ([SIZE], 2)
+        assert context.findings["source"]["file_size"] == path.stat().st_size  # type: ignore[index]
+    (tmp_path / "2.ova").write_bytes(appliances.gz(image))
+    for left in (tmp_path / "work").glob("*"):
+        left.unlink()
+    with raises_problem("source-type-mismatch", "2.ova is claimed to be ova"):
+        loaded(tmp_path, tmp_path / "2.ova")
+
+
 def test_a_wrong_checksum_can_be_passed_over(tmp_path: Path, image: bytes) -> None:
     members = {"web01.ovf": ovf([one()]), "disk1.vmdk": image}
     members["web01.mf"] = mf({**members, "disk1.vmdk": b"another"})

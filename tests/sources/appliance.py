@@ -42,6 +42,24 @@ def compressed(here: Path) -> Made:
     return Made(ova(here / "web01.ova", members), (DATA,))
 
 
+def compressed_as_a_whole(packed: str) -> Callable[[Path], Made]:
+    def make(here: Path) -> Made:
+        made = two_disks(here)
+        path = made.path.rename(here / f"web01.ova{packed}")
+        path.write_bytes(PACKERS[packed](path.read_bytes()))
+        return Made(path, made.disks)
+
+    return make
+
+
+def appliance_as_image(here: Path) -> Made:
+    """Its disk came out, whatever its checksums said."""
+    made = wrong_checksum(here)
+    path = made.path.rename(here / "web01.tar.gz")
+    path.write_bytes(gz(path.read_bytes()))
+    return Made(path)
+
+
 def of_qcow2(here: Path) -> Made:
     members = {"vm.ovf": ovf([one(format=appliances.QCOW2)]), "disk1.vmdk": disk(here, DATA, "qcow2")}
     return Made(ova(here / "web01.ova", members), (DATA,))
@@ -225,6 +243,10 @@ ROWS = (
     Row("ova", "two guests", TEST, two_guests, "image-unsupported"),
     Row("ova", "a disk in pieces (chunkSize)", TEST, in_pieces, "image-unsupported"),
     Row("ova", "a member compressed by gzip", TEST, compressed),
+    *(
+        Row("ova", f"two disks, compressed as a whole ({packed})", TEST, compressed_as_a_whole(packed))
+        for packed in (".gz", ".xz", ".zst")
+    ),
     Row("ova", "a qcow2 (oVirt)", TEST, of_qcow2),
     Row("ova", "a checksum that is not its disk's", TEST, wrong_checksum, "source-checksum"),
     Row("ova", "checksums that leave its disk out", TEST, left_out, "source-checksum"),
@@ -249,5 +271,6 @@ ROWS = (
         for suffix, packed in (("raw", ".gz"), ("raw", ".xz"), ("qcow2", ".zst"))
     ),
     Row("ami", "qcow2.xz without the disk's header", TEST, without_header, "image-truncated"),
+    Row("ami", "tar.gz of an appliance", TEST, appliance_as_image, "source-type-mismatch"),
     Row("ami", "tar of two disks", TEST, two_in_one, "image-unsupported"),
 )
