@@ -104,7 +104,7 @@ def clean_root() -> Path:
 def install_package(box: Box, deb: str) -> str:
     """Install it as an operator does; what apt said. ``deb`` is a path in the box."""
     command = 'exec apt-get install --quiet --yes --no-install-recommends "$0" 2>&1'
-    return box.run("sh", "-c", command, deb)
+    return box.run("sh", "-c", command, deb, patience=180)
 
 
 def start_soon(box: Box) -> None:
