@@ -54,6 +54,21 @@ def test_compressed(tmp_path: Path, compression: str) -> None:
         look(images.cut(path, path.stat().st_size - 128 * 1024))
 
 
+@pytest.mark.parametrize("compression", ["zlib", "zstd"])
+@pytest.mark.parametrize("cluster", ["512", "64k", "2M"])
+def test_the_last_of_compressed_data_is_missing(tmp_path: Path, compression: str, cluster: str) -> None:
+    """By less than a cluster: qemu-img converts it to other content, without an error. What ends the file need not be a
+    whole sector."""
+    raw, path = tmp_path / "raw", tmp_path / "disk.qcow2"
+    raw.write_bytes("".join(map(str, range(100_000))).encode())
+    options = f"compression_type={compression},cluster_size={cluster}"
+    images.qemu_img("convert", "-c", "-o", options, "-f", "raw", "-O", "qcow2", raw, path)
+    size = path.stat().st_size
+    assert look(images.cut(path, size - 1)).format == "qcow2"
+    with raises_problem("image-truncated", "compressed data"):
+        look(images.cut(path, size - 512))
+
+
 # -- content behind the end ------------------------------------------------------------------------------
 
 ODD = 5 * images.MIB + 3 * 512
