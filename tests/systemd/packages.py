@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,9 @@ from tests.systemd.installed import ROOT, put
 KEPT: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hypersdkd-guests"
 
 CONTROL: Final = ROOT / "packaging/debian/control"
+
+#: Seconds after which nobody, of another checkout perhaps, uses what was kept.
+UNUSED: Final = 3600
 
 #: What the package is made of, as script/package has it.
 SOURCES: Final = (
@@ -120,10 +124,12 @@ def _kept(name: str, made_of: str, build: Callable[[Path], None]) -> Path:
     with (KEPT / f"deb-{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.is_dir():
-            for old in KEPT.glob(f"deb-{name}-*"):
-                shutil.rmtree(old)
             draft = KEPT / f"deb-{name}-draft"
+            for old in KEPT.glob(f"deb-{name}-*"):
+                if old == draft or old.stat().st_mtime < time.time() - UNUSED:
+                    shutil.rmtree(old)
             draft.mkdir()
             build(draft)
             draft.rename(place)
+        os.utime(place)
     return place
