@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from hypersdkd.host import newer_state
 from hypersdkd.host.image_file import ImageFacts
 from hypersdkd.host.open_source import OpenSource
 from hypersdkd.host.promised_source import checksums_as_promised, require_others, require_size, told
@@ -44,6 +45,8 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
         more = f" and {len(names) - 1} more files" if len(names) > 1 else ""
         context.log(f"nobody can be kept from writing to {names[0]}{more}; a change is only noticed by its times")
     _tell(context, source, facts, disk, digests)
+    if newer := newer_state.warning_of(disk.path):
+        context.warn(newer)
     return disk
 
 

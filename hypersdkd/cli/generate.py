@@ -17,6 +17,7 @@ from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.source_inspection import Inspection, SourcePlaces, inspect_source
 from hypersdkd.engine.workshop import WorkerPlugins
 from hypersdkd.host.image_file import opened
+from hypersdkd.host.newer_state import warning_of
 from hypersdkd.host.source_type import type_by_content, type_by_name
 from hypersdkd.model.guest import DiskSource
 from hypersdkd.model.manifest_draft import ManifestDraft, ManifestWish, name_of
@@ -76,8 +77,12 @@ def _drafted(source: str, arguments: Namespace, terminal: Terminal) -> ManifestD
         message, remedy = found.problem.message, found.problem.remedy
         terminal.note("WARNING", f"The daemon will refuse this source: {message}; remedy: {remedy}")
         return bare
+    newer = warning_of(path.resolve())  # LOAD, which may list no directory, sees fewer
+    if newer is not None:
+        terminal.note("WARNING", f"{newer.message}; remedy: {newer.remedy}")
     for each in found.warnings:
-        terminal.note("WARNING", str(each.get("message", "")))
+        if newer is None or each.get("code") != newer.code:
+            terminal.note("WARNING", str(each.get("message", "")))
     return drafted(wish, source_type, found)
 
 

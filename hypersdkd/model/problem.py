@@ -178,7 +178,7 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         "Check the converted guest; export the disk again if it does not work.",
     ),
     "image-snapshots": CodeMeaning(
-        "The image holds snapshots of earlier states, which are not converted (a warning).",
+        "Snapshots within the image, or of it and beside it, are not converted (a warning).",
         "If an earlier state is wanted, make it an image of its own: `qemu-img convert -l NAME`.",
     ),
     "image-backing": CodeMeaning(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hypersdkd.model.manifest import read_manifest
-from tests import appliances, vhds
+from tests import appliances, vhds, vmdks
 from tests.cli.conftest import Run
 from tests.cli.test_recordings import GOLDEN
 
@@ -187,6 +187,20 @@ def test_an_appliance_in_words(run: Run, elsewhere: Path) -> None:
     result = run("manifest", "generate", "web01.ova", ".")
     assert "Disk 1: disk1.qcow2 qcow2 v3 1.0 MiB" in result.out
     assert "Hardware: 2 CPUs, 4.0 GiB memory, 1 network card\n" in result.out
+
+
+def test_snapshots_beside_the_disk_are_told_of_once(run: Run, elsewhere: Path) -> None:
+    vmdks.esx_flat(elsewhere, "web01", bytes(65536))
+    vmdks.esx_delta(elsewhere, "web01-000001", "web01.vmdk", 65536, {})
+    said = run("manifest", "generate", "web01.vmdk", ".").err
+    assert said.count("web01-000001.vmdk beside it was made of web01.vmdk") == 1
+    assert "remedy: If the latest state is wanted, name web01-000001.vmdk" in said
+    make_image("db01.qcow2", "qcow2")
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-b", "db01.qcow2", "-F", "qcow2", "db01.snap1"], check=True
+    )
+    assert "db01.snap1 beside it" in run("manifest", "generate", "db01.qcow2", ".").err
+    assert "beside it" not in run("manifest", "generate", "web01-000001.vmdk", ".").err
 
 
 def test_a_cloud_image_is_one_whatever_it_is_called(run: Run, elsewhere: Path) -> None:
