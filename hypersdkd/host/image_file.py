@@ -70,8 +70,7 @@ class ImageFile:
 
         Raises ``image-truncated`` beyond the end, ``image-limits`` when the time is over.
         """
-        if time.monotonic() > self.until:
-            raise fail("image-limits", f"{self.name} has more tables than can be read in the time allowed")
+        self.require_time()
         self.must_hold(offset, length, what)
         data = bytearray()
         while len(data) < length:
@@ -80,6 +79,11 @@ class ImageFile:
                 raise fail("source-changed", f"{self.name} became shorter while it was read")
             data += chunk
         return bytes(data)
+
+    def require_time(self) -> None:
+        """Raises ``image-limits`` when the time is over."""
+        if time.monotonic() > self.until:
+            raise fail("image-limits", f"{self.name} has more tables than can be read in the time allowed")
 
     def must_hold(self, offset: int, length: int, what: str) -> None:
         """Raises ``image-truncated`` unless the file reaches as far as ``what`` does."""

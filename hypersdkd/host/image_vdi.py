@@ -9,6 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from hypersdkd.host.image_file import SECTOR, ImageFacts, ImageFile, check_table, check_virtual_size
+from hypersdkd.host.places import Places
 from hypersdkd.model.problem import fail
 
 #: The signature, as it stands in the file at :data:`MAGIC_OFFSET`.
@@ -61,14 +62,18 @@ def judge(image: ImageFile) -> ImageFacts:
 
 
 def _check_map(image: ImageFile, map_offset: int, data_offset: int, blocks: int) -> None:
-    """Every block that the map names must lie within the file. A slice at a time: the map may have 32 MiB."""
+    """Every block that the map names must lie within the file, and be no other's. A slice at a time: the map may have
+    32 MiB."""
     image.must_hold(map_offset, 4 * blocks, "block map")
-    last = -1
+    last, places = -1, Places(image, 1)
     for first in range(0, blocks, _SLICE):
         count = min(_SLICE, blocks - first)
         entries = array("I", image.read(map_offset + 4 * first, 4 * count, "block map"))
         if sys.byteorder == "big":
             entries.byteswap()
-        last = max(last, max((entry for entry in entries if entry < _NOT_STORED), default=-1))
-    if last >= 0:
-        image.must_hold(data_offset + last * _BLOCK, _BLOCK, "data")
+        stored = [entry for entry in entries if entry < _NOT_STORED]
+        last = max(last, max(stored, default=-1))
+        if last >= 0:
+            image.must_hold(data_offset + last * _BLOCK, _BLOCK, "data")
+        if not all(map(places.take, stored)):
+            raise fail("image-invalid", f"the block map of {image.name} names a block twice")

@@ -13,6 +13,7 @@ from typing import Final
 
 from hypersdkd.host.image_file import SECTOR, ImageFacts, ImageFile, check_table, check_virtual_size
 from hypersdkd.host.parent import ParentClaim, path_names
+from hypersdkd.host.places import Places
 from hypersdkd.model.problem import Problem, fail
 
 MAGIC: Final = b"conectix"
@@ -39,6 +40,8 @@ _MAX_LOCATOR: Final = 64 << 10
 _NO_BLOCK: Final = 0xFFFF_FFFF
 #: From the size at which a block's bitmap has a sector, up to a hundred times what is usual (2 MiB).
 _BLOCK_SIZES: Final = range(4096, (256 << 20) + 1)
+_SLICE: Final = 1 << 14  # entries of the table that are looked at in one go
+
 #: Virtual PC before 2004 wrote footers of 511 bytes; the copy at the start always has 512.
 _OLD_FOOTER: Final = 511
 _EPOCH: Final = 946_684_800  # 2000-01-01 UTC, from which time stamps count
@@ -83,7 +86,10 @@ def read(image: ImageFile) -> Vhd:
         raise fail("image-invalid", f"{image.name} begins like a dynamic disk, but says that it is a fixed one")
     table, block, header = _read_header(image, footer)
     bitmap = -(-block // (8 * SECTOR * SECTOR)) * SECTOR
-    end = _check_table(image, table, block + bitmap)
+    if any(entry != _NO_BLOCK for entry in table[-(-footer.size // block) :]):
+        message = f"{image.name} has content behind the end that its footer says, at byte {footer.size}"
+        raise fail("image-invalid", message)
+    end = _check_table(image, table, block, bitmap)
     _check_end(image, footer, end)
     facts = ImageFacts("vhd", _VARIANTS[footer.kind], footer.size, image.size, _warnings(image, footer))
     if footer.kind == _DYNAMIC:
@@ -172,15 +178,20 @@ def _read_header(image: ImageFile, footer: _Footer) -> tuple[array[int], int, by
     return table, block, raw
 
 
-def _check_table(image: ImageFile, table: array[int], length: int) -> int:
-    """Where the last block ends; each must lie within the file, and be no other's."""
-    stored = sorted(entry for entry in table if entry != _NO_BLOCK)
-    if not stored:
-        return 0
-    if stored[0] * SECTOR < SECTOR + _HEADER_LENGTH or len(set(stored)) < len(stored):
-        raise fail("image-invalid", f"the block table of {image.name} makes no sense")
-    image.must_hold(stored[-1] * SECTOR, length, "data")
-    return stored[-1] * SECTOR + length
+def _check_table(image: ImageFile, table: array[int], block: int, bitmap: int) -> int:
+    """Where the last block ends; each must lie within the file, and begin in no other."""
+    last, places = 0, Places(image, block)
+    for first in range(0, len(table), _SLICE):
+        image.require_time()
+        piece = table[first : first + _SLICE]
+        stored = [entry for entry in piece if entry != _NO_BLOCK]
+        if not stored:
+            continue
+        last = max(last, *stored)
+        image.must_hold(last * SECTOR, bitmap + block, "data")
+        if min(stored) * SECTOR < SECTOR + _HEADER_LENGTH or not all(places.take(entry * SECTOR) for entry in stored):
+            raise fail("image-invalid", f"the block table of {image.name} makes no sense")
+    return last and last * SECTOR + bitmap + block
 
 
 def _check_end(image: ImageFile, footer: _Footer, end: int) -> None:

@@ -15,6 +15,7 @@ from uuid import UUID
 from hypersdkd.host.crc32c import crc32c
 from hypersdkd.host.image_file import SECTOR, ImageFacts, ImageFile, check_table, check_virtual_size
 from hypersdkd.host.parent import ParentClaim
+from hypersdkd.host.places import Places
 from hypersdkd.host.vhdx_metadata import REGION, Metadata, read_metadata
 from hypersdkd.model.problem import Problem, fail
 
@@ -37,6 +38,7 @@ _CHUNK: Final = 1 << 23
 _STATE: Final = 7
 _FULL, _PARTIAL = 6, 7
 _ZERO: Final = frozenset({1, 2, 3})  # undefined, zero, unmapped
+_SLICE: Final = 1 << 12  # entries of the table that are looked at in one go
 _OFFSET: Final = ~(_MIB - 1) & 0xFFFF_FFFF_FFFF_FFFF
 
 
@@ -194,8 +196,10 @@ def _read_table(image: ImageFile, meta: Metadata, region: tuple[int, int]) -> ar
 
 def _check_blocks(image: ImageFile, vhdx: Vhdx) -> None:
     """Every block that is stored must lie within the file, after the headers, and be no other's."""
-    size, places = vhdx.facts.virtual_size, set[int]()
+    size, places = vhdx.facts.virtual_size, Places(image, _MIB)
     for number, entry in enumerate(vhdx.table):
+        if number % _SLICE == 0:
+            image.require_time()
         chunk, inside = divmod(number, vhdx.chunk + 1)
         index = chunk * vhdx.chunk + inside
         state, offset = entry & _STATE, entry & _OFFSET
@@ -205,10 +209,9 @@ def _check_blocks(image: ImageFile, vhdx: Vhdx) -> None:
             length, stored = max(min(vhdx.block, size - index * vhdx.block), 0), state in {_FULL, _PARTIAL}
             _check_state(image, vhdx, number, state)
         if stored:
-            if offset < _MIB or offset in places:
-                raise fail("image-invalid", f"the block table of {image.name} makes no sense")
-            places.add(offset)
             image.must_hold(offset, length, "data")
+            if offset < _MIB or not places.take(offset):
+                raise fail("image-invalid", f"the block table of {image.name} makes no sense")
 
 
 def _check_state(image: ImageFile, vhdx: Vhdx, number: int, state: int) -> None:

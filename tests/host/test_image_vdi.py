@@ -98,6 +98,7 @@ def test_a_long_map_is_read_in_slices(tmp_path: Path) -> None:
     path = tmp_path / "disk.vdi"
     with path.open("wb") as file:
         file.write(header)
+        file.write(b"\xff" * (4 * blocks))
         file.truncate(512 + 4 * blocks + (1 << 20))
     tracemalloc.start()
     try:
@@ -110,3 +111,13 @@ def test_a_long_map_is_read_in_slices(tmp_path: Path) -> None:
         file.write(struct.pack("<I", 1))
     with raises_problem("image-truncated"):
         look(path)
+
+
+def test_a_block_that_is_named_twice(tmp_path: Path) -> None:
+    """As by a flipped bit: qemu-img converts it without a word, to a disk with one block's content in two places."""
+    path = images.make(tmp_path / "disk.vdi", form="vdi")
+    table = list(struct.unpack("<16I", path.read_bytes()[512:576]))
+    stored = [number for number, entry in enumerate(table) if entry < 0xFFFF_FFFE]
+    table[stored[1]] = table[stored[0]]
+    with raises_problem("image-invalid", "names a block twice"):
+        look(images.patch(path, 512, struct.pack("<16I", *table)))

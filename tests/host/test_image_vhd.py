@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hypersdkd.host import image_file
 from hypersdkd.host.image_file import opened
 from hypersdkd.host.image_vhd import Vhd, read
 from tests import images, vhds
@@ -189,3 +193,50 @@ def test_a_fixed_footer_of_another_type(tmp_path: Path) -> None:
     (tmp_path / "disk.vhd").write_bytes(bytes(ODD) + vhds.footer(vhds.DYNAMIC, ODD, b"f" * 16))
     with raises_problem("image-invalid"):
         look(tmp_path / "disk.vhd")
+
+
+def crowded(path: Path, entries: int) -> Path:
+    """A dynamic disk with content everywhere, as its table says; in the file it is a hole."""
+    path = vhds.sparse(path, entries * images.MIB, {}, block=images.MIB)
+    first = 1 + 4096 // 512 + entries * 4 // 512
+    images.patch(path, 4096, struct.pack(f">{entries}I", *range(first, first + 2056 * entries, 2056)))
+    end = path.read_bytes()[-512:]
+    return images.patch(path, (first + 2056 * entries) * 512, end)
+
+
+def test_a_large_table_takes_little_memory(tmp_path: Path) -> None:
+    """It is looked at in the daemon as well: 32 MiB of table took 800."""
+    path = crowded(tmp_path / "disk.vhd", 200_000)
+    tracemalloc.start()
+    try:
+        assert look(path).blocks is not None
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_large_table_is_given_up_when_its_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = crowded(tmp_path / "disk.vhd", 200_000)
+    clock = itertools.count()
+    monkeypatch.setattr(image_file.time, "monotonic", lambda: next(clock))
+    with opened(path) as image, raises_problem("image-limits", "time"):
+        read(replace(image, until=next(clock) + 10))
+
+
+@pytest.mark.parametrize("more", [1, 2])
+def test_content_behind_the_end(tmp_path: Path, more: int) -> None:
+    """A size that was made less, with a checksum that is right: nobody reads what is behind it."""
+    size = 6 * images.MIB
+    path = vhds.sparse(tmp_path / "disk.vhd", size, {0: b"x" * 512, size - 512: b"y" * 512}, block=images.MIB)
+    assert look(path).facts.virtual_size == size
+    signed(path, 48, struct.pack(">Q", size - more * images.MIB))
+    with raises_problem("image-invalid", "content behind the end"):
+        look(path)
+
+
+def test_a_block_within_another(tmp_path: Path) -> None:
+    path = vhds.sparse(tmp_path / "disk.vhd", 8 * images.MIB, {0: b"x" * 512, 4 * images.MIB: b"y" * 512})
+    table = struct.unpack(">4I", path.read_bytes()[4096:4112])
+    images.patch(path, 4096, struct.pack(">I", table[2] + 8))
+    with raises_problem("image-invalid", "table"):
+        look(path)

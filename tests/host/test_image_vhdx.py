@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hypersdkd.host import image_file
 from hypersdkd.host.image_file import opened
 from hypersdkd.host.image_vhdx import Vhdx, judge, read
 from tests import images, vhds
@@ -146,3 +149,13 @@ def test_a_child_without_a_bitmap(tmp_path: Path) -> None:
     path = vhds.vhdx(tmp_path / "a.avhdx", ODD, {0: b"x" * 512}, parent=WHOLE)
     with raises_problem("image-invalid", "which parts"):
         look(images.patch(path, BLOCKS + 8 * 4096, bytes(8)))
+
+
+def test_a_large_table_is_given_up_when_its_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked at in the daemon as well, where 32 MiB of table took many seconds."""
+    path = vhds.vhdx(tmp_path / "disk.vhdx", 200_000 * MIB, {})
+    assert look(path).facts.virtual_size == 200_000 * MIB
+    clock = itertools.count()
+    monkeypatch.setattr(image_file.time, "monotonic", lambda: next(clock))
+    with opened(path) as image, raises_problem("image-limits", "time"):
+        read(replace(image, until=next(clock) + 25))
