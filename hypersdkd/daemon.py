@@ -30,12 +30,12 @@ from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.preflight import judge
 from hypersdkd.engine.reload import Reload
 from hypersdkd.engine.subscriptions import Subscriptions
+from hypersdkd.engine.vital_signs import VitalSigns
 from hypersdkd.engine.working import Working, load_plugins
 from hypersdkd.host.identity import acting_as, name_of, service_user
-from hypersdkd.host.loop_watch import LoopWatch
 from hypersdkd.host.reload_answer import Answer, answer, ask
 from hypersdkd.host.secret_file import is_credential, write_secret
-from hypersdkd.host.systemd import Notifier, take_sockets, watchdog_interval
+from hypersdkd.host.systemd import Notifier, take_sockets
 from hypersdkd.model.problem import Problem, ProblemError
 from hypersdkd.model.role import Role
 from hypersdkd.web.admission import AccessFiles, Admission
@@ -44,12 +44,6 @@ from hypersdkd.web.tokens import make_token
 
 #: ``EX_CONFIG`` of sysexits.h.
 EXIT_CONFIG: Final = 78
-
-#: Seconds between two status texts for systemd.
-_STATUS_INTERVAL: Final = 1.0
-
-#: Seconds without a round after which something is taken for stuck, where no watchdog of systemd's says how long.
-_STUCK: Final = 15.0
 
 #: Seconds between two requests for more time while the daemon starts or drains.
 _STEP: Final = 5.0
@@ -140,9 +134,10 @@ class Daemon:
         self._reload.set()
 
     async def _serve(self, work: Working | Observing, subscriptions: Subscriptions) -> None:
+        signs = VitalSigns(self._notifier, work.stalled, lambda: _status(work))
         loops = [
             *(asyncio.create_task(loop) for loop in work.loops()),
-            asyncio.create_task(self._tell_systemd(work), name="systemd"),
+            asyncio.create_task(signs.run(), name="systemd"),
             asyncio.create_task(_until(self._stop), name="stop"),
             reloading := asyncio.create_task(self._reload_when_asked(work, subscriptions), name="reload"),
         ]
@@ -206,30 +201,6 @@ class Daemon:
             self._notifier.extend_timeout(_STEP * 3)
             self._notifier.status(status)
             await asyncio.sleep(_STEP)
-
-    async def _tell_systemd(self, work: Working | Observing) -> None:
-        """STATUS, and WATCHDOG only while the loops finish their rounds."""
-        limit, before = watchdog_interval() or _STUCK, ""
-        watch = LoopWatch(limit, self._tell_of_a_stuck_loop)
-        try:
-            while True:
-                watch.beat()
-                stalled = work.stalled(limit)
-                if stalled and not before:
-                    self._log.error(stalled)
-                before = stalled
-                self._notifier.status(stalled or _status(work))
-                if not stalled:
-                    self._notifier.watchdog()
-                await asyncio.sleep(min(_STATUS_INTERVAL, limit / 2))
-        finally:
-            watch.close()
-
-    def _tell_of_a_stuck_loop(self, line: str, stack: str) -> None:
-        """In the watch's thread. Nobody says WATCHDOG meanwhile, so systemd ends a daemon that stays so."""
-        self._notifier.status(line)
-        if stack:
-            self._log.error(line, stack=stack)
 
 
 def _begin(config: LoadedConfig, stack: AsyncExitStack) -> Working | Observing:
