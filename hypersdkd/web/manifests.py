@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -18,6 +19,13 @@ from hypersdkd.web.request import idempotency_key, manifest_wish, read_body
 
 #: What the Go API puts before a failure that is not the manifest's.
 NOT_SUBMITTED: Final = "Failed to submit manifest: "
+
+
+#: Seconds between two looks whether a client that waits is still there.
+_LOOK_AGAIN: Final = 1.0
+
+#: nginx's word for a client that closed the connection; nobody reads it.
+_CLIENT_LEFT: Final = 499
 
 
 async def validate_manifest(workflow: Workflow, request: web.Request) -> web.Response:
@@ -61,8 +69,18 @@ async def submit_manifest(workflow: Workflow, request: web.Request) -> web.Respo
 
 
 async def generate_manifest(workflow: Workflow, request: web.Request) -> web.Response:
-    """A manifest for a source that the daemon can see."""
-    return json_reply(await workflow.generate(manifest_wish(await read_body(request))))
+    """A manifest for a source that the daemon can see. It is given up when the client leaves: it may take hours."""
+    wish = manifest_wish(await read_body(request))
+    looking = asyncio.create_task(workflow.generate(wish))
+    try:
+        while request.transport is not None:
+            done, _ = await asyncio.wait({looking}, timeout=_LOOK_AGAIN)
+            if done:
+                return json_reply(looking.result())
+    finally:
+        looking.cancel()
+        await asyncio.wait({looking})
+    return web.Response(status=_CLIENT_LEFT)
 
 
 async def manifest_schema(workflow: Workflow, request: web.Request) -> web.Response:

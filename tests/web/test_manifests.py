@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from hypersdkd.model.manifest_draft import ManifestDraft, ManifestWish
 from hypersdkd.model.problem import Problem, fail
 from hypersdkd.model.replies import Validation
+from hypersdkd.web import manifests
 from tests.golden.real_daemon import daemon_on
 from tests.web.fake import invalid
 from tests.web.raw import ask
@@ -117,6 +119,29 @@ async def test_a_source_that_may_not_be_looked_at(url, workflow):
     workflow.error = fail("source-outside", "/etc/shadow is outside")
     reply = await ask(url, "POST", GENERATE, b'{"source_path": "/etc/shadow"}')
     assert (reply.status, reply.json["code"]) == (400, "source-outside")
+
+
+async def test_nobody_looks_for_a_client_that_left(url, workflow, monkeypatch):
+    """It held one of four places, for hours."""
+    monkeypatch.setattr(manifests, "_LOOK_AGAIN", 0.01)
+    asked, given_up = asyncio.Event(), asyncio.Event()
+
+    async def generate(_wish: ManifestWish) -> dict[str, object]:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+        return {}
+
+    monkeypatch.setattr(workflow, "generate", generate)
+    asking = asyncio.create_task(ask(url, "POST", GENERATE, b'{"source_path": "/srv/a.vmdk"}'))
+    await asyncio.wait_for(asked.wait(), 60)
+    assert not given_up.is_set()
+    asking.cancel()
+    await asyncio.wait_for(given_up.wait(), 60)
+    with pytest.raises(asyncio.CancelledError):
+        await asking
 
 
 async def test_what_the_real_daemon_generates_it_takes(tmp_path):
