@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import guestfs
 
-from tests.guests.recipe import EXCLUDED, INITRAMFS_MODULES, Recipe
+from tests.guests.recipe import EXCLUDED, INITRAMFS_MODULES, XFS_UUID, Recipe
 
 #: Where guests are kept between runs.
 KEPT: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hypersdkd-guests"
@@ -123,11 +123,13 @@ def _mbr_btrfs(appliance: Any) -> None:
 
 
 def _mbr_xfs_two_disks(appliance: Any) -> None:
-    for disk, mount in (("/dev/sda", "/"), ("/dev/sdb", "/home")):
+    for disk, kind, mount in (("/dev/sda", "xfs", "/"), ("/dev/sdb", "ext4", "/home")):
         appliance.part_init(disk, "mbr")
         appliance.part_add(disk, "p", 2048, -2048)
-        appliance.mkfs("xfs", f"{disk}1")
-        if mount != "/":
+        appliance.mkfs(kind, f"{disk}1")
+        if mount == "/":
+            appliance.set_uuid(f"{disk}1", XFS_UUID)
+        else:
             appliance.mkdir_p(mount)
         appliance.mount(f"{disk}1", mount)
     appliance.part_set_bootable("/dev/sda", 1, True)

@@ -72,19 +72,25 @@ MAC: Final = "00:50:56:aa:bb:01"
 INTERFACE: Final = "ens192"
 
 
+#: Of a root on one of two disks: which of them is sda differs from boot to boot, since Linux looks at both at once.
+XFS_UUID: Final = "5f2c4b0e-9a4e-4c9c-8a55-6d6a4f0e2b11"
+
+#: The second disk on VMware's SCSI card, as udev names it by its path.
+SECOND_DISK: Final = "/dev/disk/by-path/pci-0000:00:02.0-scsi-0:0:1:0"
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """One guest. ``sizes`` are its disks in MiB; ``layout`` names how they are divided; see ``build``.
 
-    ``files`` are written last, over what the packages brought; ``services`` are then enabled. ``root`` is what the
-    kernel is told. ``filesystems`` is what a table says of them. ``quick``: not only for ``script/test --all-guests``.
+    ``files`` are written last, over what the packages brought; ``services`` are then enabled. ``filesystems`` is what a
+    table says of them. ``quick``: not only for ``script/test --all-guests``.
     """
 
     name: str
     firmware: str
     layout: str
     sizes: tuple[int, ...]
-    root: str
     files: Mapping[str, str] = field(default_factory=dict)
     initramfs: str = "initramfs-tools"
     filesystems: str = "ext4"
@@ -132,7 +138,6 @@ RECIPES: Final = (
         "bios",
         "mbr-ext4",
         (1024,),
-        "/dev/sda1",
         {**_COMMON, "/etc/fstab": "# /etc/fstab\n/dev/sda1 / ext4 errors=remount-ro 0 1\n"},
         quick=True,
     ),
@@ -141,7 +146,6 @@ RECIPES: Final = (
         "uefi",
         "gpt-lvm",
         (1280,),
-        "/dev/vg0/root",
         {
             **_COMMON,
             "/etc/fstab": "/dev/mapper/vg0-root / ext4 errors=remount-ro 0 1\n"
@@ -156,7 +160,6 @@ RECIPES: Final = (
         "bios",
         "mbr-btrfs",
         (1280,),
-        "/dev/sda1",
         {
             **_COMMON,
             "/etc/network/interfaces": "auto lo\niface lo inet loopback\n",
@@ -168,20 +171,22 @@ RECIPES: Final = (
         services=("systemd-networkd",),
     ),
     Recipe(
-        "xfs-home",
+        "xfs-two-disks",
         "bios",
         "mbr-xfs-two-disks",
         (1280, 512),
-        "/dev/sda1",
-        {**_COMMON, "/etc/fstab": "/dev/sda1 / xfs defaults 0 1\n/dev/sdb1 /home xfs defaults 0 2\n"},
-        filesystems="XFS; /home XFS on a second disk",
+        {
+            **_COMMON,
+            "/etc/default/grub": _DEFAULT_GRUB.replace("GRUB_DISABLE_LINUX_UUID=true\n", ""),
+            "/etc/fstab": f"UUID={XFS_UUID} / xfs defaults 0 1\n{SECOND_DISK}-part1 /home ext4 defaults 0 2\n",
+        },
+        filesystems="XFS; /home ext4 on a second disk, named by its path",
     ),
     Recipe(
         "dracut-host-only",
         "bios",
         "mbr-ext4",
         (1024,),
-        "/dev/sda1",
         {**_COMMON, "/etc/fstab": "/dev/sda1 / ext4 errors=remount-ro 0 1\n"},
         initramfs="dracut",
     ),
