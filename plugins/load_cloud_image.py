@@ -59,7 +59,7 @@ def load(context: StepContext, source: DiskSource) -> SourceDisk:
         number, outer = 0, image
         compression = detect(image).format
         if compression in unpacking.COMPRESSIONS:
-            target = context.work / "unpacked"
+            target = unpacking.new_file(context.work, "unpacked")
             unpacking.unpack(image, compression, target, context.progress)
             own = opened.open_own(target)
             number = opened.index(own)
@@ -119,7 +119,7 @@ def _disk(context: StepContext, opened: OpenSource, outer: ImageFile, number: in
     if not member.regular:
         raise fail("source-not-regular", f"{one_line(member.name)} in {opened.images[0].name} is a link or a device")
     if member.sparse:
-        target = context.work / "member"
+        target = unpacking.new_file(context.work, "member")
         unpacking.unpack_member(outer, member, target, context.progress)
         part = opened.open_own(target)
         return part, FileNode(opened.index(part))

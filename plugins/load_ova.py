@@ -203,8 +203,9 @@ def _archive(context: StepContext, opened: OpenSource) -> tuple[int, ImageFile]:
     if kind not in unpacking.COMPRESSIONS:
         require_format(image, "ova")
         return 0, image
-    unpacking.unpack(image, kind, context.work / "archive", context.progress)
-    own = opened.open_own(context.work / "archive")
+    target = unpacking.new_file(context.work, "archive")
+    unpacking.unpack(image, kind, target, context.progress)
+    own = opened.open_own(target)
     whole = own.part(0, own.size, image.name)
     require_format(whole, "ova")
     return opened.index(own), whole
@@ -218,11 +219,12 @@ def _member_disk(
     _require_length(disk, member.real_size or member.size, member.file_name)
     part = archive.part(member.offset, member.size, member.file_name)
     if member.sparse:
-        unpacking.unpack_member(archive, member, context.work / f"member-{len(opened.images)}", context.progress)
-        part = opened.open_own(context.work / f"member-{len(opened.images)}")
+        target = unpacking.new_file(context.work, "member")
+        unpacking.unpack_member(archive, member, target, context.progress)
+        part = opened.open_own(target)
         verify(part)
     if disk.compressed:
-        target = context.work / f"unpacked-{len(opened.images)}"
+        target = unpacking.new_file(context.work, "unpacked")
         unpacking.unpack(part, "gzip", target, context.progress, _most(disk))
         part = opened.open_own(target)
     if part.fd == archive.fd:
@@ -241,7 +243,7 @@ def _file_disk(context: StepContext, other: OpenSource, disk: ovf.Disk, checksum
     image = other.images[0]
     _require_length(disk, image.size, image.name)
     if disk.compressed:
-        target = context.work / f"unpacked-{image.fd}"
+        target = unpacking.new_file(context.work, "unpacked")
         unpacking.unpack(image, "gzip", target, context.progress, _most(disk))
         part = other.open_own(target)
         facts = _judged(part, disk)

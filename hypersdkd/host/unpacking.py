@@ -12,6 +12,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -133,6 +134,11 @@ _STREAMS: Final[Mapping[str, Callable[[], _Stream]]] = {"gzip": _Gzip, "xz": _xz
 
 #: What is unpacked, by the names of :func:`hypersdkd.host.image_header.detect`.
 COMPRESSIONS: Final = frozenset(_STREAMS)
+
+
+def new_file(directory: Path, stem: str) -> Path:
+    """A name in our own ``directory`` that no file has yet: a guest may have several sources to unpack."""
+    return next(path for number in count(1) if not (path := directory / f"{stem}-{number}").exists())
 
 
 def unpack(

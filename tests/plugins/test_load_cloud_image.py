@@ -95,7 +95,6 @@ def test_a_compressed_raw_disk_that_begins_like_another_format(tmp_path: Path) -
         loaded(tmp_path, tmp_path / "disk.raw.gz")
     assert ".img" in caught[0].remedy
     assert "trust_source_type" in caught[0].remedy
-    (tmp_path / "work" / "unpacked").unlink()
     assert loaded(tmp_path, tmp_path / "disk.img.gz").disks[0].format == "qcow2"
 
 
@@ -131,9 +130,23 @@ def test_what_a_manifest_promises_is_held_before_anything_is_unpacked(tmp_path: 
     context = loaded(tmp_path, path, checksum=right.upper().replace("SHA", "sha"), size=path.stat().st_size)
     assert context.checks == [("source-checksum", True, right)]
     assert context.findings["source"]["checksum"] == right  # type: ignore[index]
-    (tmp_path / "work" / "unpacked").unlink()
+    (tmp_path / "work" / "unpacked-1").unlink()
     with raises_problem("source-changed", "does not need"):
         loaded(tmp_path, path, files=(FilePromise("another"),))
     with raises_problem("source-changed", "checksum"):
         loaded(tmp_path, path, checksum="sha256:" + "0" * 64)
     assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_guest_of_several(tmp_path: Path) -> None:
+    """Each is unpacked into a file of its own: the second found the first one's, and failed."""
+    sources = []
+    for name in ("a.raw.gz", "b.raw.gz"):
+        (tmp_path / name).write_bytes(appliances.gz(name.encode() * 1024))
+        sources.append(DiskSource("ami", str(tmp_path / name)))
+    (tmp_path / "work").mkdir()
+    context = MemoryContext(Guest("web01", tuple(sources)), tmp_path / "work", (tmp_path,))
+    for source in sources:
+        disk = load_cloud_image.load(context, source)  # type: ignore[arg-type]
+        disk.release()
+        assert disk.files[1].path.read_bytes() == Path(source.source_path).name.encode() * 1024

@@ -77,8 +77,6 @@ def test_what_is_compressed_as_a_whole_is_verified_too(tmp_path: Path, image: by
     for number, promised in enumerate((members, {**members, "disk1.vmdk": b"another"})):
         path = ova(tmp_path / f"{number}.ova", {**members, "web01.mf": mf(promised)})
         path.write_bytes(appliances.gz(path.read_bytes()))
-        for left in (tmp_path / "work").glob("*"):
-            left.unlink()
         if promised is not members:
             with raises_problem("source-checksum", "disk1.vmdk"):
                 loaded(tmp_path, path)
@@ -87,8 +85,6 @@ def test_what_is_compressed_as_a_whole_is_verified_too(tmp_path: Path, image: by
         assert ([disk.virtual_size for disk in context.disks], len(context.checks)) == ([SIZE], 2)
         assert context.findings["source"]["file_size"] == path.stat().st_size  # type: ignore[index]
     (tmp_path / "2.ova").write_bytes(appliances.gz(image))
-    for left in (tmp_path / "work").glob("*"):
-        left.unlink()
     with raises_problem("source-type-mismatch", "2.ova is claimed to be ova"):
         loaded(tmp_path, tmp_path / "2.ova")
 
@@ -256,8 +252,6 @@ def test_what_a_manifest_promises_of_files_beside_a_descriptor_is_held(tmp_path:
     path, right = tmp_path / "web01.ovf", FilePromise("disk1.vmdk", checksum=digest(tmp_path / "disk1.vmdk"))
     assert loaded(tmp_path, path, files=(right,)).checks == [("source-checksum", True, right.checksum)]
     for wrong, match in ((replace(right, checksum="sha256:" + "0" * 64), "checksum"), (replace(right, path="a"), "/a")):
-        for left in (tmp_path / "work").iterdir():
-            left.unlink()
         with raises_problem("source-changed", match):
             loaded(tmp_path, path, files=(wrong,))
     path = ova(tmp_path / "web01.ova", {"web01.ovf": ovf([one()]), "disk1.vmdk": image})
@@ -389,7 +383,6 @@ def test_a_member_with_holes_is_verified_as_it_was(tmp_path: Path) -> None:
         subprocess.run([*words, *files, f"{number}.raw"], cwd=tmp_path, check=True)
         if promised is raw:
             assert [each.virtual_size for each in loaded(tmp_path, tmp_path / "web01.ova").disks] == [len(raw)]
-            (tmp_path / "work" / "member-1").unlink()
             continue
         with raises_problem("source-checksum"):
             loaded(tmp_path, tmp_path / "web01.ova")
