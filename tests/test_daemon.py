@@ -296,7 +296,7 @@ def test_root_checks_secrets_as_the_services_user(capsys: pytest.CaptureFixture[
         assert main(["--config", str(path), "--check-config"]) == EXIT_CONFIG
         said = capsys.readouterr().err
         assert f"{tokens}: Permission denied" in said
-        assert f"queue/to_be_processed cannot be made: {root} cannot be written by user {NOBODY}" in said
+        assert f"queue/to_be_processed cannot be made: {root} cannot be written by user nobody" in said
 
 
 async def test_an_observer_needs_no_queue_and_makes_none(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from hypersdkd.host.files import remove_tree, try_lock
+from hypersdkd.host.identity import name_of
 from hypersdkd.model.problem import fail
 
 #: Directories of ended jobs hold one directory a day.
@@ -128,10 +129,10 @@ def hindrance(directory: Path) -> str:
     if os.access(place, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
         return ""
     if place == directory:
-        return f"{directory} cannot be written by user {os.geteuid()}"
+        return f"{directory} cannot be written by user {name_of(os.geteuid())}"
     if os.getuid() == 0 and STATE not in (place, *place.parents) and STATE in (directory, *directory.parents):
         return ""  # root asks for a service that has not been started yet
-    return f"{directory} cannot be made: {place} cannot be written by user {os.geteuid()}"
+    return f"{directory} cannot be made: {place} cannot be written by user {name_of(os.geteuid())}"
 
 
 def _make(directory: Path, mode: int) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 from hypersdkd.engine.door import Door
 from hypersdkd.engine.layout import QueueLayout
 from hypersdkd.engine.readiness import Entry, Look, Readiness, Waits
+from hypersdkd.host.identity import name_of
 from hypersdkd.model.problem import ProblemError, fail
 from hypersdkd.model.replies import Receipt
 
@@ -75,7 +76,7 @@ class ObserversDoor(Door):
         except OSError as error:
             raise self._refused(f"{layout.private} cannot be made: {error.strerror}") from error
         if not os.access(layout.drop, os.W_OK | os.X_OK, effective_ids=True):
-            raise self._refused(f"{layout.drop} cannot be written by user {os.geteuid()}")
+            raise self._refused(f"{layout.drop} cannot be written by user {name_of(os.geteuid())}")
         if layout.drop.stat().st_dev != layout.scratch.stat().st_dev:
             raise fail("queue-split", f"{layout.drop} is not on the file system of {layout.private}")
         return receipt

@@ -12,6 +12,7 @@ from hypersdkd.engine.config import LoadedConfig, PluginSettings, WorkflowSettin
 from hypersdkd.engine.layout import QueueLayout, hindrance
 from hypersdkd.engine.observing_service import OBSERVE
 from hypersdkd.engine.plugins import Plugins
+from hypersdkd.host.identity import name_of
 from hypersdkd.model.problem import Problem, fail
 from hypersdkd.spec.types import Executor
 
@@ -64,7 +65,7 @@ def _place_doubts(workflow: WorkflowSettings) -> Iterator[Problem]:
             yield Problem("output-unwritable", hinders, path=path)
     for directory in workflow.source_dirs if "source_dirs" in workflow.model_fields_set else ():
         if not _readable(directory):
-            message = f"{directory} is not there, or user {os.geteuid()} cannot read it"
+            message = f"{directory} is not there, or user {name_of(os.geteuid())} cannot read it"
             yield Problem("config-doubtful", message, path="workflow.source_dirs")
 
 

@@ -102,14 +102,14 @@ def test_directories_are_judged_by_the_users_rights(root: Path) -> None:
     plugins = load_plugins(config)
     with unprivileged():
         assert told(config, plugins) == [
-            ("output-unwritable", "workflow.output_dirs", f"{root}/out cannot be written by user {NOBODY}"),
+            ("output-unwritable", "workflow.output_dirs", f"{root}/out cannot be written by user nobody"),
             (
                 "output-unwritable",
                 "workflow.output_dirs",
-                f"{root}/new/er cannot be made: {root} cannot be written by user {NOBODY}",
+                f"{root}/new/er cannot be made: {root} cannot be written by user nobody",
             ),
             *(
-                ("config-doubtful", "workflow.source_dirs", f"{path} is not there, or user {NOBODY} cannot read it")
+                ("config-doubtful", "workflow.source_dirs", f"{path} is not there, or user nobody cannot read it")
                 for path in sources
             ),
         ]
