@@ -21,6 +21,12 @@ BACKLOG: Final = 256
 #: Read and write for the daemon's user and group.
 SOCKET_MODE: Final = 0o660
 
+#: Where no TCP is allowed: the unit's sandbox, whose sockets come from systemd, or did not because a port was taken.
+_BY_SYSTEMD: Final = (
+    "Under systemd see `systemctl status hypersdkd.socket` for what keeps it from listening: stop what has the port, "
+    "or change ListenStream=. Elsewhere change api.listen."
+)
+
 
 def parse_listen(text: str, *, anywhere: bool = False) -> tuple[str, int]:
     """``127.0.0.1:8080``, ``[::1]:8080`` or ``localhost:8080`` as address and port (0: any free one).
@@ -75,7 +81,10 @@ def address_of(listener: socket.socket, *, secure: bool = False) -> str:
 
 def _bind_tcp(address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise _unavailable(f"{address}:{port}", error, _BY_SYSTEMD) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -123,5 +132,5 @@ def _remove_stale(path: Path) -> None:
     path.unlink()
 
 
-def _unavailable(address: str, error: OSError) -> ProblemError:
-    return fail("address-unavailable", f"Cannot listen on {address}: {error.strerror or error}")
+def _unavailable(address: str, error: OSError, remedy: str = "") -> ProblemError:
+    return fail("address-unavailable", f"Cannot listen on {address}: {error.strerror or error}", remedy=remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 import pytest
@@ -141,3 +142,16 @@ def test_addresses_as_clients_write_them():
         assert address_of(listener) == f"http://{text[:-1]}{listener.getsockname()[1]}"
         check_inherited(listener)
         listener.close()
+
+
+def test_where_no_tcp_is_allowed(monkeypatch):
+    """As in the unit's sandbox, when systemd could not make the sockets."""
+
+    def refuse(*_family):
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr("hypersdkd.web.sockets.socket.socket", refuse)
+    with pytest.raises(ProblemError, match=r"Cannot listen on 127\.0\.0\.1:8080") as caught:
+        open_listeners(["127.0.0.1:8080"], None)
+    assert caught.value.problem.code == "address-unavailable"
+    assert "systemctl status hypersdkd.socket" in caught.value.problem.remedy
