@@ -35,9 +35,15 @@ def read_secret(path: Path, limit: int, *, forbidden: int = 0o077) -> bytes:
     service's user in by an ACL, so that it seems to have a group. Raises ``OSError`` and ``PermissionError``, whose
     ``strerror`` say what is wrong, never with anything of the content.
     """
-    if is_credential(path):
+    if credential := is_credential(path):
         path, forbidden = expand(path), forbidden & ~0o040
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except FileNotFoundError:
+        if not credential:
+            raise
+        reason = f"the unit got no such credential; put it into /etc/credstore as {path.name}, then restart the service"
+        raise FileNotFoundError(errno.ENOENT, reason, str(path)) from None
     try:
         _judge(path, os.fstat(fd), forbidden)
     except OSError:

@@ -82,6 +82,8 @@ def test_credentials_of_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(FileNotFoundError, match="LoadCredential"):
         expand(path, {})
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="/etc/credstore as tokens, then restart"):
+        read_secret(path, 9)
     (tmp_path / "tokens").write_bytes(b"x")
     (tmp_path / "tokens").chmod(0o440)  # how an ACL for the service's user shows
     assert read_secret(path, 9) == b"x"
