@@ -145,7 +145,7 @@ async def start(run: GuestRun, hung_seconds: float = _HUNG_SECONDS) -> UnitWorke
     except (OSError, ValueError) as error:  # TimeoutError is one of the former
         connection.close()
         reason = getattr(error, "strerror", None) or str(error) or "it does not answer"
-        problem = Problem("worker-unavailable", one_line(f"systemd starts no worker: {reason}"))
+        problem = Problem("worker-unavailable", one_line(obstacle() or f"systemd starts no worker: {reason}"))
         raise ProblemError(problem, retry_after=_RETRY_SECONDS) from error
     except BaseException:
         connection.close()

@@ -158,7 +158,9 @@ class JobWork:
     async def _bear(self, error: Exception) -> bool:
         """Wait before another try; false when this kind of error has come too often to pass by itself."""
         if isinstance(error, ProblemError) and error.retry_after is not None:
-            self._log.warning("trying again", error=error.problem.message)  # the rules are busy, for one
+            self._log.warning(
+                "trying again", error=error.problem.message, remedy=error.problem.remedy
+            )  # the rules are busy, for one
         elif isinstance(error, OSError) and error.errno in _PASSING:
             self._log.error("the queue's storage or the host fails; trying again", error=str(error))
         else:

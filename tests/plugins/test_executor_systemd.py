@@ -131,6 +131,12 @@ async def test_no_socket_and_no_unit_are_waited_for(run: GuestRun, systemd: Serv
         assert (error.problem.code, error.retry_after) == ("worker-unavailable", 5.0)
 
 
+async def test_a_socket_that_is_not_there_is_named(run: GuestRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYPERSDKD_WORKER_SOCKET", "/run/none.sock")
+    with pytest.raises(ProblemError, match=r"systemd starts no worker: /run/none\.sock: No such file"):
+        await start(run)
+
+
 async def test_one_that_says_nothing_is_given_up(
     run: GuestRun, systemd: ServiceManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
