@@ -48,6 +48,8 @@ _PATTERNS: Final = (
     (Boot.NO_ROOT, r"^\(initramfs\) ?"),
     (Boot.NO_ROOT, r"Warning: [^\n]{1,200} does not exist"),
     (Boot.NO_ROOT, r"dracut-initqueue[^\n]*(?:timeout|Timeout)[^\n]*starting timeout scripts"),
+    # Of an initramfs by systemd, which waits for its root forever; two minutes are enough for a disk under emulation.
+    (Boot.NO_ROOT, r"Job dev-[^\n]{1,200}\.device/start running \([2-9]min [^\n)]*/ no limit\)"),
     (Boot.NO_ROOT, r"Entering emergency mode\. Exit the shell to continue"),
     (Boot.NO_ROOT, r"ERROR: device '[^'\n]*' not found\. Skipping fsck"),
     (Boot.NO_ROOT, r"You are now being dropped into an emergency shell"),

@@ -17,6 +17,7 @@ from hypersdkd.host.boot_console import Boot, Console, Sight
 from hypersdkd.host.packet_trace import Said, question, said
 from hypersdkd.host.qemu_img import make_empty
 from hypersdkd.host.virtual_machine import Connections, Machine, MachineDisk, Records, run_machine, uefi_firmware
+from hypersdkd.model.problem import ProblemError
 from tests.guests.recipe import ADDRESS, MAC
 
 #: Seconds for a boot under emulation on a busy machine.
@@ -82,8 +83,13 @@ def boot(disks: Sequence[Path], place: Path, *, vmware: bool, uefi_entry: str | 
             frame = question(ADDRESS)
             connections.network.send(len(frame).to_bytes(4) + frame)
 
-        with contextlib.suppress(_SeenError):
+        try:
             run_machine(machine, records, [], watch, LIMIT)
+        except _SeenError:
+            pass
+        except ProblemError as error:
+            if error.problem.code != "tool-timeout":
+                raise
     return Booted(sights[0] if sights else None, console.log().decode(errors="replace"), tuple(words))
 
 

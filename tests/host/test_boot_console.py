@@ -30,6 +30,7 @@ def seen(text: str | bytes) -> Boot | None:
             "starting timeout scripts",
             Boot.NO_ROOT,
         ),
+        ("[  *** ] Job dev-sda1.device/start running (2min 1s / no limit)\r", Boot.NO_ROOT),
         ("Entering emergency mode. Exit the shell to continue.", Boot.NO_ROOT),
         ("ERROR: device '/dev/sda2' not found. Skipping fsck.\n", Boot.NO_ROOT),
         ("You are now being dropped into an emergency shell.\nsh: can't access tty\n[rootfs ~]# ", Boot.NO_ROOT),
@@ -58,6 +59,8 @@ def test_each_end_of_a_boot(text: str, boot: Boot) -> None:
         "pam_unix(login:session): session opened",
         "systemd[1]: Starting emergency.target",
         "BdsDxe: starting Boot0001 from PciRoot(0x0)",
+        "[  *** ] Job dev-sda1.device/start running (1min 59s / no limit)",
+        "[  *** ] Job dev-sdb1.device/start running (2min 1s / 3min)",
     ],
 )
 def test_what_ends_nothing(text: str) -> None:
