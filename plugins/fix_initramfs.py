@@ -16,6 +16,7 @@ from hypersdkd.model import initramfs_settings as settings
 from hypersdkd.model.guest_facts import Kernel
 from hypersdkd.model.guest_wishes import concern_options
 from hypersdkd.model.problem import Problem, fail, one_line
+from hypersdkd.spec.fixing import edit, files_in, text_of
 from hypersdkd.spec.hooks import hookimpl
 from hypersdkd.spec.system import FixContext, Fixer, GuestCheck, GuestSystem
 
@@ -49,7 +50,7 @@ def fix_initramfs(context: FixContext) -> None:
     ``regenerate: false`` leaves those that are there, and writes the configuration alone. Raises ``guest-no-space``,
     and what the guest's tool raises where it has to be run.
     """
-    _configure(context.system)
+    _configure(context)
     if context.options.get("regenerate") is False:
         context.log("the initramfs is left as it is: the manifest has fix.initramfs.regenerate: false")
         return
@@ -152,17 +153,20 @@ def _rebuild(system: GuestSystem, kernel: Kernel) -> None:
     system.run(argv, _REBUILD_SECONDS)
 
 
-def _configure(system: GuestSystem) -> None:
-    tool = system.facts.initramfs_tool
-    if tool == "dracut":
-        system.write(settings.DRACUT, settings.dracut_drivers(NEEDED).encode())
+def _configure(context: FixContext) -> None:
+    system, tool = context.system, context.system.facts.initramfs_tool
+    if tool == "mkinitcpio":  # without its file it makes nothing, and one with modules alone would make no system
+        edit(context, settings.MKINITCPIO, lambda text: settings.mkinitcpio_modules(text, NEEDED))
+        for path in files_in(context, settings.MKINITCPIO_PARTS, ".conf"):
+            if settings.mkinitcpio_sets_modules(text_of(context, path) or ""):
+                edit(context, path, lambda text: settings.mkinitcpio_modules(text, NEEDED))
         return
-    paths = {"initramfs-tools": settings.INITRAMFS_TOOLS, "mkinitcpio": settings.MKINITCPIO}
+    paths = {"initramfs-tools": settings.INITRAMFS_TOOLS, "dracut": settings.DRACUT}
     if tool not in paths:
         return
     text = (system.read(paths[tool]) or b"").decode(errors="surrogateescape")
-    edit = settings.initramfs_tools_modules if tool == "initramfs-tools" else settings.mkinitcpio_modules
-    system.write(paths[tool], edit(text, NEEDED).encode(errors="surrogateescape"))
+    change = settings.initramfs_tools_modules if tool == "initramfs-tools" else settings.dracut_drivers
+    system.write(paths[tool], change(text, NEEDED).encode(errors="surrogateescape"))
 
 
 def _modules(system: GuestSystem, kernel: Kernel) -> KernelModules | None:

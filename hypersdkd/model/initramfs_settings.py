@@ -10,8 +10,13 @@ from typing import Final
 INITRAMFS_TOOLS: Final = "/etc/initramfs-tools/modules"
 DRACUT: Final = "/etc/dracut.conf.d/50-virtio.conf"
 MKINITCPIO: Final = "/etc/mkinitcpio.conf"
+MKINITCPIO_PARTS: Final = "/etc/mkinitcpio.conf.d"
 
-_MKINITCPIO_MODULES: Final = re.compile(r"^[ \t]*MODULES=[(\"'](?P<list>[^)\"'\n]*)[)\"']", re.MULTILINE)
+#: Bash's array, which may have lines, comments and quoted words, or the string of before it was one. ``+=`` adds to it.
+_MKINITCPIO_MODULES: Final = re.compile(
+    r"^[ \t]*MODULES\+?=(?:\((?P<array>(?:#[^\n]*+|[^()#]++)*+)\)|(?P<quote>[\"'])(?P<string>[^\"'\n]*)(?P=quote))",
+    re.MULTILINE,
+)
 
 
 def initramfs_tools_modules(text: str, modules: Sequence[str]) -> str:
@@ -24,21 +29,33 @@ def initramfs_tools_modules(text: str, modules: Sequence[str]) -> str:
     return text + end + "".join(f"{name}\n" for name in lacking)
 
 
-def dracut_drivers(modules: Sequence[str]) -> str:
-    """A file of ``/etc/dracut.conf.d``; dracut.conf(5) wants spaces at both ends of what is added."""
-    return f'# The disk and the network of KVM.\nadd_drivers+=" {" ".join(modules)} "\n'
+def dracut_drivers(text: str, modules: Sequence[str]) -> str:
+    """A file of ``/etc/dracut.conf.d`` with these modules after what it has; dracut.conf(5) wants spaces at both ends
+    of what is added."""
+    added = f'add_drivers+=" {" ".join(modules)} "'
+    if added in (line.strip() for line in text.split("\n")):
+        return text
+    end = "" if not text or text.endswith("\n") else "\n"
+    return f"{text}{end}# The disk and the network of KVM.\n{added}\n"
 
 
 def mkinitcpio_modules(text: str, modules: Sequence[str]) -> str:
-    """``/etc/mkinitcpio.conf`` with these modules in its last ``MODULES``, which is the one that counts."""
-    matches = list(_MKINITCPIO_MODULES.finditer(text))
-    there = set(matches[-1]["list"].replace("-", "_").split()) if matches else set()
-    lacking = [name for name in modules if name not in there]
+    """``/etc/mkinitcpio.conf``, or a file beside it, with these modules in its last ``MODULES``, which counts."""
+    last = next(reversed(list(_MKINITCPIO_MODULES.finditer(text))), None)
+    if last is None:
+        end = "" if not text or text.endswith("\n") else "\n"
+        return f"{text}{end}MODULES+=({' '.join(modules)})\n"
+    group = "string" if last["array"] is None else "array"
+    words = re.sub(r"#[^\n]*|[\"']", " ", last[group])
+    there = set(words.replace("-", "_").split())
+    lacking = " ".join(name for name in modules if name not in there)
     if not lacking:
         return text
-    if not matches:
-        end = "" if not text or text.endswith("\n") else "\n"
-        return f"{text}{end}MODULES=({' '.join(modules)})\n"
-    last = matches[-1]
-    whole = " ".join([*last["list"].split(), *lacking])
-    return text[: last.start("list")] + whole + text[last.end("list") :]
+    before = last[group].rstrip()
+    space = "\n" if "#" in before.rpartition("\n")[2] else " " if before else ""
+    return f"{text[: last.start(group)]}{before}{space}{lacking}{last[group][len(before) :]}{text[last.end(group) :]}"
+
+
+def mkinitcpio_sets_modules(text: str) -> bool:
+    """Whether a file of ``/etc/mkinitcpio.conf.d`` has its own ``MODULES``, by which those of before may be lost."""
+    return _MKINITCPIO_MODULES.search(text) is not None

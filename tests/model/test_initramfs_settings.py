@@ -19,7 +19,13 @@ def test_initramfs_tools() -> None:
 
 
 def test_dracut() -> None:
-    assert dracut_drivers(WANTED).splitlines()[-1] == 'add_drivers+=" virtio_blk virtio_net "'
+    assert dracut_drivers("", WANTED).splitlines()[-1] == 'add_drivers+=" virtio_blk virtio_net "'
+
+
+def test_dracut_keeps_what_an_administrator_wrote_there() -> None:
+    once = dracut_drivers('add_drivers+=" virtio_scsi "', WANTED)
+    assert once.startswith('add_drivers+=" virtio_scsi "\n')
+    assert dracut_drivers(once, WANTED) == once
 
 
 @pytest.mark.parametrize(
@@ -29,7 +35,13 @@ def test_dracut() -> None:
         ("# MODULES=(a)\nMODULES=(ext4 virtio-net)\n", "# MODULES=(a)\nMODULES=(ext4 virtio-net virtio_blk)\n"),
         ('MODULES="btrfs"\nFILES=()', 'MODULES="btrfs virtio_blk virtio_net"\nFILES=()'),
         ("MODULES=(a)\nMODULES=(b)\n", "MODULES=(a)\nMODULES=(b virtio_blk virtio_net)\n"),
-        ("HOOKS=(base)", "HOOKS=(base)\nMODULES=(virtio_blk virtio_net)\n"),
+        ("HOOKS=(base)", "HOOKS=(base)\nMODULES+=(virtio_blk virtio_net)\n"),
+        (
+            "MODULES=(\n  ext4\n  xfs # (root)\n)\nX=()\n",
+            "MODULES=(\n  ext4\n  xfs # (root)\nvirtio_blk virtio_net\n)\nX=()\n",
+        ),
+        ("MODULES=('ext4' \"virtio_net\")\n", "MODULES=('ext4' \"virtio_net\" virtio_blk)\n"),
+        ("MODULES=(a)\nMODULES+=(b)\n", "MODULES=(a)\nMODULES+=(b virtio_blk virtio_net)\n"),
     ],
 )
 def test_mkinitcpio(text: str, after: str) -> None:
@@ -37,7 +49,22 @@ def test_mkinitcpio(text: str, after: str) -> None:
 
 
 LINES = st.lists(
-    st.sampled_from(["MODULES=(a b)", 'MODULES="x"', "# MODULES=()", "virtio_net", "virtio-blk", "", " x ", "é"])
+    st.sampled_from(
+        [
+            "MODULES=(a b)",
+            "MODULES=(",
+            "a # b)",
+            ")",
+            "MODULES+=('q')",
+            'MODULES="x"',
+            "# MODULES=()",
+            "virtio_net",
+            "virtio-blk",
+            "",
+            " x ",
+            "é",
+        ]
+    )
     | st.text()
 )
 

@@ -69,9 +69,19 @@ def test_virtio_is_appended_checked_and_not_appended_twice() -> None:
     ],
 )
 def test_the_next_update_keeps_them(tool: str, path: str, text: str) -> None:
-    context = guest(tool)
+    there: dict[str, Entry] = {path: b"MODULES=()\n"} if tool == "mkinitcpio" else {}
+    context = guest(tool, **there)
     fix_initramfs(context)
     assert context.system.text(path).endswith(text)
+
+
+def test_a_part_of_mkinitcpios_configuration_that_counts_has_them_too_and_none_is_made() -> None:
+    own, other = "/etc/mkinitcpio.conf.d/10-own.conf", "/etc/mkinitcpio.conf.d/20-hooks.conf"
+    context = guest("mkinitcpio", **{own: b"MODULES=('ext4')\n", other: b"HOOKS=(base)\n"})
+    fix_initramfs(context)
+    assert context.system.text(own) == "MODULES=('ext4' virtio_pci virtio_blk virtio_net)\n"
+    assert context.system.text(other) == "HOOKS=(base)\n"
+    assert not context.system.kind("/etc/mkinitcpio.conf")
 
 
 def test_every_kernel_is_mended() -> None:
