@@ -107,6 +107,7 @@ def build_parser() -> Parser:
         ("plugins", "list the daemon's plugins and how they are"),
     ):
         _leaf(commands, name, help_text, f"hypersdkd.cli.{'plugins' if name == 'plugins' else 'job'}:{name}")
+    _leaf(commands, "tui", "the queue and its jobs on the whole screen", "hypersdkd.cli.tui.command:tui")
     completion = _leaf(
         commands, "completion", "print what a shell needs to complete hyperctl", "hypersdkd.cli.completion:completion"
     )
