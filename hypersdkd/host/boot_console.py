@@ -46,7 +46,7 @@ _PATTERNS: Final = (
     (Boot.PANIC, r"Kernel panic - not syncing[^\n]*"),
     (Boot.NO_ROOT, r"ALERT!\s+[^\n]*does not exist[^\n]*"),
     (Boot.NO_ROOT, r"^\(initramfs\) ?"),
-    (Boot.NO_ROOT, r"Warning: [^\n]{1,200} does not exist"),
+    (Boot.NO_ROOT, r"Warning: \"?/dev/[^\n]{1,200} does not exist"),
     (Boot.NO_ROOT, r"dracut-initqueue[^\n]*(?:timeout|Timeout)[^\n]*starting timeout scripts"),
     # Of an initramfs by systemd, which waits for its root forever; two minutes are enough for a disk under emulation.
     (Boot.NO_ROOT, r"Job dev-[^\n]{1,200}\.device/start running \([2-9]min [^\n)]*/ no limit\)"),
@@ -61,7 +61,7 @@ _PATTERNS: Final = (
     (Boot.BOOT_LOADER, r"grub rescue>"),
     (Boot.BOOT_LOADER, r"^grub> ?"),
     (Boot.BOOT_LOADER, r"Minimal BASH-like line editing is supported"),
-    (Boot.BOOT_LOADER, r"error: no such (?:device|partition|disk)[^\n]*"),
+    (Boot.BOOT_LOADER, r"error: (?:[\w./-]+:[0-9]+: ?)?you need to load the kernel first[^\n]*"),
     (Boot.BOOT_LOADER, r"^boot: ?$"),
     (Boot.NO_BOOT_DEVICE, r"No bootable device[^\n]*"),
     (Boot.NO_BOOT_DEVICE, r"UEFI Interactive Shell[^\n]*"),

@@ -38,6 +38,9 @@ def seen(text: str | bytes) -> Boot | None:
         ("Give root password for maintenance\n(or press Control-D to continue): ", Boot.EMERGENCY),
         ("Cannot open access to console, the root account is locked.\nSee sulogin(8)", Boot.EMERGENCY),
         ("error: no such device: 1f2e.\nEntering rescue mode...\ngrub rescue> ", Boot.BOOT_LOADER),
+        ("error: no such device: 1f2e.\nerror: you need to load the kernel first.\n", Boot.BOOT_LOADER),
+        ("error: loader/i386/linux.c:1155:you need to load the kernel first.\n", Boot.BOOT_LOADER),
+        ('Warning: "/dev/disk/by-uuid/1f2e" does not exist\n', Boot.NO_ROOT),
         ("   Minimal BASH-like line editing is supported. For the first word,\ngrub> ", Boot.BOOT_LOADER),
         ("Booting from Hard Disk...\nBoot failed: not a bootable disk\n\nNo bootable device.\n", Boot.NO_BOOT_DEVICE),
         ("UEFI Interactive Shell v2.2\nEDK II\nShell> ", Boot.NO_BOOT_DEVICE),
@@ -59,6 +62,8 @@ def test_each_end_of_a_boot(text: str, boot: Boot) -> None:
         "pam_unix(login:session): session opened",
         "systemd[1]: Starting emergency.target",
         "BdsDxe: starting Boot0001 from PciRoot(0x0)",
+        "error: no such device: 1f2e.\r\n\r\nPress any key to continue...",  # and it goes on after 10 s
+        "backup[612]: Warning: /srv/backup/last does not exist",
         "[  *** ] Job dev-sda1.device/start running (1min 59s / no limit)",
         "[  *** ] Job dev-sdb1.device/start running (2min 1s / 3min)",
     ],
