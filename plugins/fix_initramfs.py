@@ -31,6 +31,9 @@ _REBUILD_SECONDS: Final = 900.0
 
 _CONCERN: Final = "initramfs"
 
+#: LVM's list of disks by their serial numbers, which an initramfs may have a copy of: no disk of KVM's is in it.
+_LVM_DEVICES: Final = "etc/lvm/devices/system.devices"
+
 
 @hookimpl
 def hypersdkd_fixers() -> Sequence[Fixer]:
@@ -111,9 +114,11 @@ def _fix_kernel(context: FixContext, kernel: Kernel) -> None:
         return
     data, initramfs = _read(system, kernel)
     files = missing(initramfs, kernel.release, modules)
-    if not files and not unindexed(initramfs, kernel.release, modules):
+    stale = _LVM_DEVICES in initramfs.members and not system.kind(f"/{_LVM_DEVICES}")
+    if not stale and not files and not unindexed(initramfs, kernel.release, modules):
         return
-    if why := obstacle(initramfs, kernel.release, modules):
+    why = "it lists LVM's disks by serial number" if stale else obstacle(initramfs, kernel.release, modules)
+    if why:
         context.log(f"{kernel.initramfs} is made anew: {why}")
         _rebuild(system, kernel)
         return

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Sequence
 
 import pytest
 from hypersdkd_plugins.fix_initramfs import check_initramfs, fix_initramfs
 
-from hypersdkd.host.cpio import archive
+from hypersdkd.host.cpio import Member, archive
 from hypersdkd.host.initramfs import read_initramfs
 from hypersdkd.model.guest import Guest
 from hypersdkd.model.guest_facts import GuestFacts, Kernel
@@ -116,6 +117,22 @@ def test_where_nothing_can_be_appended_the_guests_tool_makes_it_anew(tool: str, 
 
 def _all_modules() -> list[str]:
     return [path.removeprefix(f"{MODULES}/") for path in module_files() if path.endswith(".ko")]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_lvms_list_of_disks_leaves_the_initramfs_with_the_system(kept: bool) -> None:
+    listed = Member("etc/lvm/devices/system.devices", stat.S_IFREG | 0o600, 4, b"ID=1")
+    whole = initramfs_tree(*(path.partition(":")[0] for path in _all_modules()))
+
+    def make(files: dict[str, Entry], _argv: Sequence[str]) -> str:
+        files[IMAGE] = archive(whole)
+        return ""
+
+    there: dict[str, Entry] = {"/etc/lvm/devices/system.devices": b"ID=1"} if kept else {}
+    context = guest("dracut", archive([*whole, listed]), programs={"dracut": make}, **there)
+    fix_initramfs(context)
+    fix_initramfs(context)
+    assert len(context.system.ran) == (0 if kept else 1)
 
 
 def test_an_unknown_tool_cannot_make_it_anew() -> None:
