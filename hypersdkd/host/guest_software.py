@@ -18,6 +18,9 @@ _WORDS: Final = 200
 #: How distributions call the initramfs of a release: Debian, Fedora and Arch, openSUSE.
 _INITRAMFS: Final = ("initrd.img-{}", "initramfs-{}.img", "initrd-{}", "initramfs-{}")
 
+#: Where the partition of boot loader entries is mounted.
+_ENTRY_PLACES: Final = ("/boot", "/efi", "/boot/efi")
+
 #: By which program each tool that makes an initramfs is known, in the order in which they win.
 _TOOLS: Final = (
     ("dracut", ("/usr/bin/dracut", "/usr/sbin/dracut", "/sbin/dracut")),
@@ -67,8 +70,17 @@ def kernels(guest: Looked) -> tuple[Kernel, ...]:
             image = own if guest.kind(own) == "file" else ""
         if image:
             initramfs = _first(boot, [form.format(word) for word in words for form in _INITRAMFS])
+            initramfs = initramfs or _installed_initramfs(guest, release)
             found.append(Kernel(release, image, initramfs, f"/lib/modules/{release}"))
     return tuple(found)
+
+
+def _installed_initramfs(guest: Looked, release: str) -> str:
+    """Where kernel-install(8) puts it for loaders of the boot loader specification: ``BOOT/TOKEN/RELEASE/initrd``."""
+    texts = (_text(guest, path) or "" for path in ("/etc/kernel/entry-token", "/etc/machine-id"))
+    tokens = [token for token in map(str.strip, texts) if re.fullmatch(r"\w[\w.-]*", token)]
+    paths = [f"{place}/{token}/{release}/initrd" for place in _ENTRY_PLACES for token in tokens]
+    return next((path for path in paths if guest.kind(path) == "file"), "")
 
 
 def _first(boot: set[str], names: Sequence[str]) -> str:

@@ -34,6 +34,20 @@ def test_kernels(release: str, image: str, initramfs: str, more: dict[str, str])
 
 
 @pytest.mark.parametrize(
+    ("token", "path"),
+    [
+        ("/etc/machine-id", "/boot/efi/0123abcd/6.8.5-1.fc40/initrd"),
+        ("/etc/kernel/entry-token", "/efi/0123abcd/6.8.5-1.fc40/initrd"),
+    ],
+)
+def test_a_kernel_that_kernel_install_put_beside_its_loaders_entry(token: str, path: str) -> None:
+    modules = "/lib/modules/6.8.5-1.fc40"
+    files = {f"{modules}/modules.dep": "", f"{modules}/vmlinuz": "MZ", token: "0123abcd\n", path: "0707"}
+    assert [kernel.initramfs for kernel in kernels(PaperSystem(files))] == [path]
+    assert [kernel.initramfs for kernel in kernels(PaperSystem({**files, token: "../0123abcd"}))] == [""]
+
+
+@pytest.mark.parametrize(
     ("path", "tool"),
     [
         ("/usr/sbin/update-initramfs", "initramfs-tools"),
