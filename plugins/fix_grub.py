@@ -19,6 +19,9 @@ _DEFAULTS: Final = "/etc/default/grub"
 #: Where an EFI system partition is mounted, and boot loader entries lie.
 _PARTITIONS: Final = ("/boot", "/boot/efi", "/efi")
 
+#: SUSE's list of where GRUB is put.
+_INSTALL: Final = "/etc/default/grub_installdevice"
+
 #: Files by what they are: kinds that ``boot_config`` knows give kernels their arguments.
 _FILES: Final[Mapping[str, Sequence[str]]] = {
     "defaults": (_DEFAULTS,),
@@ -58,6 +61,8 @@ def fix_grub(context: FixContext) -> None:
     stable = _stable(context, unknown)
     serial = context.options.get("serial_console") is True
     files = dict(_files(context))
+    devices = StableNames(context.system.facts.devices)
+    edit(context, _INSTALL, lambda text: boot_config.install_devices_stabilized(text, devices))
 
     def mended(text: str, kind: str) -> str:
         return _mended(stable(text), kind, serial=serial)

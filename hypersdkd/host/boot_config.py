@@ -116,3 +116,27 @@ _MAPPED: Final = re.compile(r"^(\(hd\d+\)\s+/dev/)[sh]d(?=[a-z]{1,2}\s*$)", re.M
 def virtio_mapped(text: str) -> str:
     """GRUB legacy's device.map with virtio's names of the disks, which keep their order."""
     return _MAPPED.sub(r"\1vd", text)
+
+
+_INSTALLED_ON: Final = re.compile(r"^/dev/(?:[sh]d[a-z]{1,2}[0-9]*|disk/by-(?:id|path)/\S+)(?=[ \t]*$)", re.MULTILINE)
+
+
+def install_devices_stabilized(text: str, names: StableNames) -> str:
+    """SUSE's list of where GRUB is put at its next update: partitions by what stays, disks by virtio's names.
+
+    A disk by serial number or path is only certain where there is one; any other line stays.
+    """
+    one_disk = len({device.disk for device in names.devices if device.disk is not None}) == 1
+
+    def replaced(match: re.Match[str]) -> str:
+        name = match[0]
+        if not is_fleeting(name):
+            return name
+        if disk := re.fullmatch(r"/dev/[sh]d([a-z]{1,2})", name):
+            return f"/dev/vd{disk[1]}"
+        if name.startswith("/dev/disk/") and not re.search(r"-part[0-9]+$", name):
+            return "/dev/vda" if one_disk else name
+        device = names.device(name)
+        return (names.link(device) if device else "") or name
+
+    return _INSTALLED_ON.sub(replaced, text)

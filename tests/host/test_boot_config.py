@@ -132,3 +132,19 @@ def test_what_does_not_fit_or_is_no_block_is_refused() -> None:
 def test_legacys_device_map_keeps_the_order() -> None:
     text = "(fd0)\t/dev/fd0\n(hd0)\t/dev/sda\n(hd1) /dev/hdb\n"
     assert boot_config.virtio_mapped(text) == "(fd0)\t/dev/fd0\n(hd0)\t/dev/vda\n(hd1) /dev/vdb\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("/dev/sda\nactivate\ngeneric_mbr\n", "/dev/vda\nactivate\ngeneric_mbr\n"),
+        ("/dev/disk/by-id/scsi-36000c29\n", "/dev/vda\n"),
+        ("/dev/sda1\n", "/dev/disk/by-partuuid/deadbeef-01\n"),
+        ("/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:0:0-part1\n", "/dev/disk/by-partuuid/deadbeef-01\n"),
+        ("/dev/sdx9\n(hd0)\n# /dev/sda\n/dev/disk/by-uuid/x\n/dev/md0\n", None),
+    ],
+)
+def test_where_grub_is_put_at_its_next_update(before: str, after: str | None) -> None:
+    once = boot_config.install_devices_stabilized(before, NAMES)
+    assert once == (after or before)
+    assert boot_config.install_devices_stabilized(once, NAMES) == once
