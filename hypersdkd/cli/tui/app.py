@@ -23,7 +23,7 @@ from hypersdkd.cli.tui.job_screen import JobScreen
 from hypersdkd.cli.tui.jobs_table import JobsTable
 from hypersdkd.cli.tui.words import status_lines
 from hypersdkd.client.http import Daemon, Reply
-from hypersdkd.model.problem import Problem
+from hypersdkd.model.problem import Problem, ProblemError
 
 STATES: Final = ("active", "pending", "completed", "failed", "cancelled", "all")
 
@@ -41,7 +41,7 @@ class QueueApp(App[int]):
 
     ENABLE_COMMAND_PALETTE = False
     CSS = """
-    #status { height: 2; background: $panel; padding: 0 1; }
+    #status { height: 2; text-wrap: nowrap; text-overflow: ellipsis; background: $panel; padding: 0 1; }
     #search { height: 1; border: none; padding: 0 1; }
     #search:focus { border: none; }
     #place { height: 1; padding: 0 1; color: $text-muted; }
@@ -69,6 +69,7 @@ class QueueApp(App[int]):
 
     def __init__(self, daemon: Daemon) -> None:
         super().__init__()
+        self.animation_level = "none"  # over ssh each step of one is sent
         self._daemon = daemon
         self._following = Following(daemon, lambda look: post(self, Looked(look)))
         self._status: Reply = {}
@@ -94,7 +95,12 @@ class QueueApp(App[int]):
 
     def on_looked(self, event: Looked) -> None:
         """Show the daemon; ask for the page again if it may be another one now."""
-        look = event.look
+        try:
+            self._take_look(event.look)
+        except ProblemError as error:  # a reply that is none of ours
+            self._take_look(Look("away", problem=error.problem))
+
+    def _take_look(self, look: Look) -> None:
         self._status = look.reply or self._status
         base = self.screen_stack[0]
         base.query_one("#status", Static).update("\n".join(status_lines(look, self._status)))
@@ -111,7 +117,10 @@ class QueueApp(App[int]):
 
     def on_answered(self, event: Answered) -> None:
         """An answer has come."""
-        event.finish()
+        try:
+            event.finish()
+        except ProblemError as error:
+            self._fail(error.problem)
 
     def on_tabs_tab_activated(self, event: Tabs.TabActivated) -> None:
         """Other jobs."""

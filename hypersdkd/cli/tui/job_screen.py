@@ -16,7 +16,7 @@ from hypersdkd.cli.tui.asking import Answered, ask
 from hypersdkd.cli.tui.words import job_text
 from hypersdkd.client.http import Daemon, Reply
 from hypersdkd.model.job import JobState
-from hypersdkd.model.problem import Problem
+from hypersdkd.model.problem import Problem, ProblemError
 
 #: Lines of the log that are shown.
 _LOG_LINES: Final = 200
@@ -59,7 +59,8 @@ class JobScreen(Screen[None]):
 
     def on_resize(self) -> None:
         """Bars are as wide as the screen."""
-        self._show()
+        if self._seen is not None:
+            self._show()
 
     def look(self) -> None:
         """Ask for the job anew, unless the answer is on its way."""
@@ -70,7 +71,11 @@ class JobScreen(Screen[None]):
 
     def on_answered(self, event: Answered) -> None:
         """An answer has come."""
-        event.finish()
+        try:
+            event.finish()
+        except ProblemError as error:  # a reply that is none of ours
+            self._seen = None
+            self._fail(error.problem)
 
     def action_leave(self) -> None:
         """Back to the table."""

@@ -10,7 +10,7 @@ import pytest
 from hypersdkd.cli.tui.dialogs import Confirm, Help
 from hypersdkd.cli.tui.jobs_table import JobsTable
 from hypersdkd.model.problem import fail
-from tests.cli.conftest import NOWHERE, RealRules
+from tests.cli.conftest import NOWHERE, Canned, RealRules
 from tests.cli.tui.screens import SIZE, app, screen, shows, until
 
 PAGE = (Path(__file__).parents[3] / "docs" / "hyperctl.md").read_text()
@@ -21,8 +21,7 @@ async def test_the_queue(workflow: RealRules) -> None:
     async with app(workflow.url).run_test(size=SIZE, notifications=True) as pilot:
         await shows(pilot, "● live", "web01", "processing", "convert", "42%", "1-1 of 1", "today: 0 done, 1 failed")
         documented = PAGE.partition("### `hyperctl tui`")[2].split("```")[1].strip("\n")
-        assert screen(pilot.app).startswith(documented)
-        assert "q Quit" in screen(pilot.app)
+        await shows(pilot, documented, "q Quit")
         assert all(len(line) <= 80 for line in screen(pilot.app).splitlines())
         await pilot.press("4")
         await shows(pilot, "bad", "failed")
@@ -105,3 +104,14 @@ async def test_a_small_screen_and_a_large_one(workflow: RealRules) -> None:
         assert pilot.app.query_one(JobsTable).size.width <= 40
         await pilot.press("ctrl+c")
     assert pilot.app.return_value == 130
+
+
+async def test_replies_that_are_none_of_ours(canned: Canned) -> None:
+    answers = canned.answers
+    answers["/api/workflow/status"] = (200, "application/json", b'{"disk": 5}')
+    answers["/api/workflow/jobs/active"] = (200, "application/json", b'{"jobs": []}')
+    async with app(canned.url).run_test(size=(120, 30), notifications=True) as pilot:
+        await shows(pilot, "disk is not an object")
+        answers["/api/workflow/status"] = (200, "application/json", b'{"mode": "manifest", "running": true}')
+        answers["/api/workflow/jobs"] = (200, "application/json", b'{"jobs": [{"id": "a", "name": 5}]}')
+        await shows(pilot, "○ asking", "name is not a text")
