@@ -53,6 +53,7 @@ DEBIAN = Paper(
         **DEFAULT_LINK,
         "/etc/fstab": "# <file system>\n/dev/sda3 / ext4 errors=remount-ro 0 1\n/dev/sda4 none swap sw 0 0\n",
         "/etc/initramfs-tools/conf.d/resume": "RESUME=/dev/sda4\n",
+        "/etc/initramfs-tools/modules": "# List of modules\nvmw_pvscsi\n",
         "/etc/default/grub": 'GRUB_DISABLE_LINUX_UUID=true\nGRUB_CMDLINE_LINUX="resume=/dev/sda4"\n',
         "/boot/grub/grub.cfg": _GRUB_CFG,
         "/boot/grub/device.map": "(hd0)\t/dev/disk/by-id/scsi-36000c29\n",
@@ -67,6 +68,7 @@ DEBIAN = Paper(
     {
         "/etc/fstab": "UUID=root-uuid / ext4 errors=remount-ro 0 1\nUUID=swap-uuid none swap sw 0 0",
         "/etc/initramfs-tools/conf.d/resume": "RESUME=UUID=swap-uuid",
+        "/etc/initramfs-tools/modules": "# List of modules\nvmw_pvscsi\nvirtio_pci\n",
         "/etc/default/grub": 'GRUB_DISABLE_LINUX_UUID=false\nGRUB_CMDLINE_LINUX="resume=UUID=swap-uuid"',
         "/boot/grub/grub.cfg": "root=UUID=root-uuid ro quiet resume=UUID=swap-uuid",
         "/boot/grub/device.map": "",
@@ -104,6 +106,7 @@ UBUNTU = Paper(
         "/boot/efi/EFI/BOOT/grubx64.efi": "GRUB",
         "/boot/efi/EFI/BOOT/mmx64.efi": "MM",
         "/boot/efi/EFI/BOOT/grub.cfg": "search.fs_uuid",
+        "/etc/initramfs-tools/modules": "virtio_blk\n",
         "/etc/netplan/50-cloud-init.yaml": "match: {driver: virtio_net}",
         "/etc/cloud/cloud.cfg.d/99-hypersdkd-network.cfg": "network: {config: disabled}",
         "/etc/systemd/network/10-hypersdkd-ens192.link": f"MACAddress={MAC}",
@@ -123,6 +126,7 @@ RED_HAT = Paper(
         "/boot/loader/entries/b-5.14.conf": "title RHEL\nlinux /vmlinuz-5.14\noptions $kernelopts $tuned_params\n",
         "/boot/grub2/grubenv": _block("saved_entry=a-5.14\nkernelopts=root=/dev/sda3 ro\n"),
         "/etc/kernel/cmdline": "root=/dev/sda3 ro\n",
+        "/etc/dracut.conf.d/site.conf": 'add_drivers+=" vmw_pvscsi "\nhostonly="yes"\n',
         "/boot/grub2/device.map": "(hd0)      /dev/sda\n",
         "/etc/NetworkManager/system-connections/ens192.nmconnection": "[connection]\ntype=ethernet\n"
         f"interface-name=ens192\n\n[ipv4]\naddress1={ADDRESS},10.0.2.2\nmethod=manual\n",
@@ -144,6 +148,7 @@ RED_HAT = Paper(
         "/boot/loader/entries/a-5.14.conf": "options root=UUID=root-uuid ro resume=UUID=swap-uuid",
         "/boot/grub2/grubenv": "kernelopts=root=UUID=root-uuid ro\n###",
         "/etc/kernel/cmdline": "root=UUID=root-uuid ro\n",
+        "/etc/dracut.conf.d/50-virtio.conf": "virtio_blk",
         "/boot/grub2/device.map": "",
         "/etc/systemd/network/10-hypersdkd-ens192.link": f"MACAddress={MAC}",
         "/etc/systemd/system/multi-user.target.wants/vmtoolsd.service": "",
@@ -153,7 +158,7 @@ RED_HAT = Paper(
         ),
         "/.autorelabel": "-F",
     },
-    frozenset({"/boot/loader/entries/b-5.14.conf"}),
+    frozenset({"/boot/loader/entries/b-5.14.conf", "/etc/dracut.conf.d/site.conf"}),
 )
 
 SUSE = Paper(
@@ -179,6 +184,7 @@ SUSE = Paper(
     {
         "/etc/fstab": "UUID=root-uuid  /  btrfs  subvol=@  0  0\nUUID=root-uuid  /home  btrfs  subvol=/@/home",
         "/etc/crypttab": "cr_swap  PARTUUID=p-4  /dev/urandom  swap",
+        "/etc/dracut.conf.d/50-virtio.conf": "virtio_blk",
         "/etc/default/grub": 'splash=silent resume=UUID=swap-uuid"',
         "/boot/grub2/grub.cfg": "root=UUID=root-uuid",
         "/boot/efi/EFI/BOOT/BOOTX64.EFI": "SHIM",
@@ -203,6 +209,7 @@ ARCH = Paper(
         "/etc/systemd/network/20-wired.network": f"[Match]\nName=ens192\n\n[Network]\nAddress={ADDRESS}\n",
         "/etc/netctl/lan": "Interface=ens192\nConnection=ethernet\nIP=dhcp\n",
         "/etc/modprobe.d/vmware.conf": "blacklist virtio_net\n",
+        "/etc/mkinitcpio.conf": "MODULES=(\n  vmw_pvscsi\n)\nHOOKS=(base udev autodetect block filesystems)\n",
     },
     _facts("archlinux", "mkinitcpio", "uefi"),
     {
@@ -212,6 +219,7 @@ ARCH = Paper(
         "/boot/efi/EFI/BOOT/BOOTX64.EFI": "SDBOOT",
         "/etc/systemd/network/10-hypersdkd-ens192.link": f"MACAddress={MAC}",
         "/etc/modprobe.d/vmware.conf": "# blacklist virtio_net\n",
+        "/etc/mkinitcpio.conf": "virtio_blk",
     },
     frozenset({"/etc/systemd/network/20-wired.network", "/etc/netctl/lan"}),
 )

@@ -8,6 +8,7 @@ import pytest
 from hypersdkd_plugins import (
     fix_fstab,
     fix_grub,
+    fix_initramfs,
     fix_leftovers,
     fix_network,
     fix_network_early,
@@ -29,6 +30,7 @@ PLUGINS = (
     fix_network,
     fix_leftovers,
     fix_network_early,
+    fix_initramfs,
     fix_selinux,
 )
 
@@ -120,7 +122,7 @@ def test_a_hostile_text_takes_no_time(piece: str) -> None:
 
 def test_no_fixer_is_for_another_system() -> None:
     assert not any(fixer.applies(GuestFacts(os_type="windows", firmware="uefi")) for fixer in fixers())
-    assert [fixer.order for fixer in fixers()] == [100, 200, 210, 300, 400, 910, 950]
+    assert [fixer.order for fixer in fixers()] == [100, 200, 210, 300, 400, 900, 910, 950]
 
 
 @st.composite
