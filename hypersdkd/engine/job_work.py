@@ -73,6 +73,7 @@ class JobWork:
         self._cancelled = False
         self._leaving = False
         self._failures = 0
+        self._waits_for = ""
         self._hurry = asyncio.Event()
         self._left = asyncio.Event()
         self._log = job_log(claim.id)
@@ -106,8 +107,8 @@ class JobWork:
         return [attendant.fold for attendant in self._attendants]
 
     def trouble(self) -> str:
-        """Why a worker of it is being ended; empty when none is."""
-        return next((trouble for attendant in self._attendants if (trouble := attendant.trouble)), "")
+        """Why a worker of it is being ended, or none can be started now; empty when neither is so."""
+        return next((trouble for attendant in self._attendants if (trouble := attendant.trouble)), self._waits_for)
 
     def reread(self) -> None:
         """Look at every journal again: events of it may have been lost."""
@@ -158,15 +159,16 @@ class JobWork:
     async def _bear(self, error: Exception) -> bool:
         """Wait before another try; false when this kind of error has come too often to pass by itself."""
         if isinstance(error, ProblemError) and error.retry_after is not None:
-            self._log.warning(
-                "trying again", error=error.problem.message, remedy=error.problem.remedy
-            )  # the rules are busy, for one
+            problem = error.problem  # the rules are busy, for one
+            self._waits_for = problem.message
+            self._log.warning("trying again", error=problem.message, remedy=problem.remedy)
         elif isinstance(error, OSError) and error.errno in _PASSING:
             self._log.error("the queue's storage or the host fails; trying again", error=str(error))
         else:
             self._failures += 1
             self._log.exception("the job's work failed", tries=self._failures)
         await _set_within(self._left, getattr(error, "retry_after", None) or _STORAGE_RETRY)
+        self._waits_for = ""
         return self._failures < _MAX_FAILURES
 
     async def _give_up(self, error: Exception) -> None:

@@ -125,7 +125,7 @@ class Scheduler:
         return self._jobs.values()
 
     def trouble(self) -> str:
-        """A worker that is being ended for what it does, and why; empty when there is none."""
+        """A job that cannot go on now, or whose worker is being ended for what it does, and why; empty without one."""
         return next((f"{job.claim.id}: {trouble}" for job in self._jobs.values() if (trouble := job.trouble())), "")
 
     def reread(self) -> None:

@@ -15,8 +15,9 @@ from hypersdkd.engine.readiness import Entry, Verdict
 from hypersdkd.engine.scheduler import record_end
 from hypersdkd.model.event import EventType
 from hypersdkd.model.job import JobState
-from hypersdkd.model.problem import Problem
-from tests.engine.fake_executor import FakeExecutor, finish, hang, write
+from hypersdkd.model.problem import Problem, ProblemError
+from hypersdkd.spec.types import GuestRun
+from tests.engine.fake_executor import FakeExecutor, FakeWorker, finish, hang, write
 from tests.engine.workbench import Workbench, disk, manifest, workbench
 from tests.problems import raises_problem
 
@@ -53,6 +54,28 @@ async def test_a_worker_that_is_being_ended_is_told_of(base: Path) -> None:
         assert bench.scheduler.trouble() == ""
         executor.workers[0].trouble = "it does nothing"
         assert bench.scheduler.trouble() == f"a.json: {executor.runs[0].vm}: it does nothing"
+
+
+async def test_a_job_whose_worker_cannot_be_started_now_is_told_of_until_it_can(base: Path) -> None:
+    executor = FakeExecutor()
+    starts, busy = executor.start, ProblemError(Problem("worker-unavailable", "no socket"), retry_after=0.05)
+
+    opened = asyncio.Event()
+
+    async def start(run: GuestRun) -> FakeWorker:
+        if not opened.is_set():
+            raise busy
+        return await starts(run)
+
+    executor.start = start  # type: ignore[method-assign]
+    async with workbench(base, executor) as bench:
+        bench.drop("a.json", manifest(disk(base)))
+        async with asyncio.timeout(20):
+            while bench.scheduler.trouble() != "a.json: no socket":  # which is no change of the index's
+                await asyncio.sleep(0.01)
+        opened.set()
+        await bench.until(lambda: bench.index.total_ended(JobState.COMPLETED) == 1)
+        assert bench.scheduler.trouble() == ""
 
 
 async def test_a_paused_queue_claims_nothing_and_a_pause_survives_a_restart(base: Path) -> None:
