@@ -306,7 +306,9 @@ def _check(config: LoadedConfig) -> None:
         sys.stderr.write(f"{describe(warnings)}\n")
     if problems:
         raise ConfigInvalidError(problems)
-    fine = f"fine; {config.mode} mode ({config.mode_reason}), executor {config.settings.executor}"
+    chosen = "executor" in config.written.model_fields_set or config.settings.executor != "local"
+    executor = f"executor {config.settings.executor}{'' if chosen else ' (in the units that come along: systemd)'}"
+    fine = f"fine; {config.mode} mode ({config.mode_reason}), {executor}"
     sys.stdout.write(f"{config.path or 'defaults'}: {fine}\n")
 
 

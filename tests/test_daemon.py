@@ -165,6 +165,18 @@ def test_the_configuration_can_be_checked(tmp_path: Path, capsys: pytest.Capture
     assert "manifest mode (set in the configuration)" in capsys.readouterr().out
 
 
+def test_a_check_in_a_shell_says_what_executor_the_service_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HYPERSDKD_WORKER_SOCKET", raising=False)
+    (tmp_path / "bare.yaml").write_text(f"mode: manifest\nworkflow: {{base_dir: {tmp_path}/queue}}\n")
+    for more, told in (("", "local (in the units that come along: systemd)"), ("executor: local\n", "local")):
+        with (tmp_path / "bare.yaml").open("a") as file:
+            file.write(more)
+        assert main(["--config", str(tmp_path / "bare.yaml"), "--check-config"]) == 0
+        assert capsys.readouterr().out.endswith(f", executor {told}\n")
+
+
 def test_old_keys_are_told_when_it_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "old.yaml").write_text(f"workflow_mode: true\nworkflow_dir: {tmp_path}\nfstab_mode: noop\n")
     assert main(["--check-config", "--config", str(tmp_path / "old.yaml")]) == 0
