@@ -128,6 +128,8 @@ def hindrance(directory: Path) -> str:
         return f"{directory}: {place} is not a directory, or cannot be looked at"
     if os.access(place, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
         return ""
+    if os.statvfs(place).f_flag & os.ST_RDONLY:  # so the sandbox of a unit shows as well
+        return f"{directory} is read-only here, by its mount or by the unit's ProtectSystem= without ReadWritePaths="
     if place == directory:
         return f"{directory} cannot be written by user {name_of(os.geteuid())}"
     if os.getuid() == 0 and STATE not in (place, *place.parents) and STATE in (directory, *directory.parents):

@@ -207,7 +207,9 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         409,
     ),
     "output-unwritable": CodeMeaning(
-        "The output directory cannot be written.", "Give the daemon's user write permission, then retry."
+        "The output directory cannot be written.",
+        "Give the daemon's user write permission, under systemd name it in ReadWritePaths= too (outputs.conf in "
+        "docs/systemd.md), then retry.",
     ),
     "output-invalid": CodeMeaning(
         "The converted image did not pass its checks; it was not published.",
@@ -301,7 +303,10 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         409,
     ),
     "queue-unusable": CodeMeaning(
-        "The queue's directories cannot be used.", "Create them and give them to the daemon's user.", 500
+        "The queue's directories cannot be used.",
+        "Create them, give them to the daemon's user, under systemd name them in ReadWritePaths= too "
+        "(docs/systemd.md).",
+        500,
     ),
     "queue-split": CodeMeaning(
         "The queue's directories are not on one file system, so a claim could not be atomic.",

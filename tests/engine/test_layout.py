@@ -109,3 +109,16 @@ def test_the_days_that_there_are(tmp_path: Path) -> None:
     (layout.failed / "file").touch()
     (layout.failed / "link").symlink_to(layout.drop)
     assert set(layout.dated()) == {layout.processed / "2026-01-01", layout.failed / "2026-01-02"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_what_is_mounted_read_only_is_not_told_as_a_matter_of_rights(tmp_path: Path) -> None:
+    """As a unit's sandbox shows what it does not open: its owner is the right one, and cannot write it either."""
+    mount = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
+    look = "import sys; from pathlib import Path; from hypersdkd.engine.layout import hindrance\n"
+    look += "for name in '.', 'new': print(hindrance(Path(sys.argv[1], name)))"
+    python = [sys.executable, "-c", look, str(tmp_path)]
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount, str(tmp_path), *python]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [line.partition(" is read-only here, ")[0] for line in told] == [str(tmp_path), f"{tmp_path}/new"]
+    assert all("ReadWritePaths=" in line for line in told)
