@@ -207,9 +207,7 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         409,
     ),
     "output-unwritable": CodeMeaning(
-        "The output directory cannot be written.",
-        "Give the daemon's user write permission, under systemd name it in ReadWritePaths= too (outputs.conf in "
-        "docs/systemd.md), then retry.",
+        "The output directory cannot be written.", "Let the daemon's user write there, and the unit (ReadWritePaths=)."
     ),
     "output-invalid": CodeMeaning(
         "The converted image did not pass its checks; it was not published.",
@@ -303,10 +301,7 @@ CODES: Final[Mapping[str, CodeMeaning]] = {
         409,
     ),
     "queue-unusable": CodeMeaning(
-        "The queue's directories cannot be used.",
-        "Create them, give them to the daemon's user, under systemd name them in ReadWritePaths= too "
-        "(docs/systemd.md).",
-        500,
+        "The queue's directories cannot be used.", "Let the daemon's user, and the unit (ReadWritePaths=), write.", 500
     ),
     "queue-split": CodeMeaning(
         "The queue's directories are not on one file system, so a claim could not be atomic.",
