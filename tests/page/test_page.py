@@ -341,11 +341,11 @@ def test_an_answer_that_was_overtaken_is_dropped(page):
     with page.expect_request("**/manifest/validate"):
         page.get_by_role("button", name="Validate").click()
     page.get_by_label("Source path").fill("/srv/x.vmdk")
-    expect(page.locator("#verdict")).to_have_text("Valid.")
+    expect(page.locator("#verdict")).to_have_text("Valid, 1 warning.")
     with page.expect_response("**/manifest/validate"):
         held[0].continue_()
     page.evaluate("new Promise((done) => setTimeout(done))")  # what follows from the answer has been done
-    expect(page.locator("#verdict")).to_have_text("Valid.")
+    expect(page.locator("#verdict")).to_have_text("Valid, 1 warning.")
 
 
 def test_a_submission_whose_answer_was_lost_makes_one_job(page, daemon, gate, source):
