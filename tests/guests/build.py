@@ -110,7 +110,8 @@ def _mbr_ext4(appliance: Any) -> None:
 
 
 def _mbr_btrfs(appliance: Any) -> None:
-    appliance.part_disk("/dev/sda", "mbr")
+    appliance.part_init("/dev/sda", "mbr")
+    appliance.part_add("/dev/sda", "p", 2048, -2048)  # GRUB has no room before a partition at sector 64
     appliance.part_set_bootable("/dev/sda", 1, True)
     appliance.mkfs_btrfs(["/dev/sda1"])
     appliance.mount("/dev/sda1", "/")
