@@ -40,6 +40,7 @@ _OTHERS: Final = {
     "--interval": True,
     "--count": True,
     "--wait": False,
+    "--format": True,
     "--force": False,
     "--checksums": False,
     "--inspect": False,
@@ -162,8 +163,11 @@ def _add_manifest(commands: _Commands) -> None:
         actions, "generate", "write OUTDIR/STEM-manifest.json for a disk", "hypersdkd.cli.generate:generate"
     )
     # A missing word is answered in the Go client's words, so argparse may not count them.
-    generate.usage = "hyperctl manifest generate [-h] [--force] [--checksums] [--inspect] SRC OUTDIR"
+    generate.usage = "hyperctl manifest generate [-h] [--format FORMAT] [--force] [--checksums] [--inspect] SRC OUTDIR"
     generate.add_argument("paths", nargs="*", metavar="SRC OUTDIR", help="the disk, and where to write its manifest")
+    generate.add_argument(
+        "--format", choices=("json", "yaml"), default="json", help="of the manifest: json (default) or yaml"
+    )
     generate.add_argument("--force", action="store_true", help="replace a manifest that is there")
     generate.add_argument("--checksums", action="store_true", help="read all of it, for its size and SHA-256")
     generate.add_argument("--inspect", action="store_true", help="look into the guest: which system it has")

@@ -25,7 +25,7 @@ from hypersdkd.model.problem import ProblemError, fail
 
 
 def generate(arguments: Namespace, terminal: Terminal) -> int:
-    """Write ``OUTDIR/STEM-manifest.json``. A different file of that name is replaced only with ``--force``."""
+    """Write ``OUTDIR/STEM-manifest.json`` or ``.yaml``. Another file of that name is replaced only with ``--force``."""
     if len(arguments.paths) != 2:
         raise fail(
             "command-incomplete",
@@ -42,8 +42,9 @@ def generate(arguments: Namespace, terminal: Terminal) -> int:
         if not source.startswith("/"):
             terminal.note("WARNING", "The daemon takes a relative path from its to_be_processed/, not from here")
     document = draft.document()
-    target = Path(directory) / f"{Path(source).stem}-manifest.json"
-    write_manifest(target, encoded(document), replace=arguments.force)
+    target = Path(directory) / f"{Path(source).stem}-manifest.{arguments.format}"
+    content = encoded(document, yaml_text=arguments.format == "yaml")
+    write_manifest(target, content, replace=arguments.force)
     if arguments.json:
         terminal.json({"manifest_path": str(target), "manifest": document})
         return exits.FINE

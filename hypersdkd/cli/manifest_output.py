@@ -13,19 +13,19 @@ from hypersdkd.model.problem import fail
 
 def encoded(document: Mapping[str, object], *, yaml_text: bool = False) -> bytes:
     """JSON as the Go client writes it (no newline at its end), or YAML. ``name-invalid`` for what is not UTF-8."""
-    if yaml_text:
-        # Only a manifest that shall be YAML pays for the import.
-        import yaml  # noqa: PLC0415
-
-        text = yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True)
-    else:
-        text = json.dumps(document, indent=2, ensure_ascii=False)
     try:
-        return text.encode()
+        # Before YAML too, which would escape such a name into one that no file has.
+        content = json.dumps(document, indent=2, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise fail(
-            "name-invalid", "The source's name is not UTF-8, which JSON cannot carry", remedy="Rename the file."
+            "name-invalid", "The source's name is not UTF-8, which no manifest can carry", remedy="Rename the file."
         ) from None
+    if not yaml_text:
+        return content
+    # Only a manifest that shall be YAML pays for the import.
+    import yaml  # noqa: PLC0415
+
+    return yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True, encoding="utf-8")
 
 
 def write_manifest(target: Path, content: bytes, *, replace: bool) -> None:

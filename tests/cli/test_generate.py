@@ -118,6 +118,28 @@ def test_names_that_cannot_be_written(run: Run, elsewhere: Path, source: str) ->
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "source", ["é\n\x1b[31m.vmdk", "=1+1.vmdk", "a: b #c.vmdk", "\u202e\u2028 .vmdk", "x " * 90 + ".vmdk"]
+)
+def test_yaml_says_what_json_does(run: Run, elsewhere: Path, source: str) -> None:
+    words = ("manifest", "generate", "--", f"/x/{source}", str(elsewhere))
+    said = json.loads(run("--json", "--format=yaml", *words).out)
+    assert json.loads(run("--json", *words).out)["manifest"] == said["manifest"]
+    in_yaml, in_json = (elsewhere / f"{Path(source).stem}-manifest.{suffix}" for suffix in ("yaml", "json"))
+    assert said["manifest_path"] == str(in_yaml)
+    read = read_manifest(in_yaml.read_bytes(), syntax="yaml")
+    assert (read.problems, read.guests) == ((), read_manifest(in_json.read_bytes()).guests)
+    in_yaml.write_text("mine")
+    assert run("--format=yaml", *words).status == 1
+    assert in_yaml.read_text() == "mine"
+
+
+def test_yaml_does_not_carry_a_name_that_is_not_utf_8_either(run: Run, elsewhere: Path) -> None:
+    result = run("manifest", "generate", "--format", "yaml", "/x/\udcff.vmdk", ".")
+    assert (result.status, list(elsewhere.iterdir())) == (1, [])
+    assert "not UTF-8" in result.err
+
+
 @pytest.mark.parametrize(("make", "kind"), [(os.mkfifo, "not a regular file"), (os.mkdir, "a directory")])
 def test_a_source_that_is_no_file_is_an_error(run: Run, make: Callable[[str], None], kind: str) -> None:
     make("a.vmdk")
