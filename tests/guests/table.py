@@ -19,7 +19,7 @@ from tests.guests.recipe import ADDRESS, MAC, RECIPES, Recipe
 
 PAGE: Final = Path(__file__).parents[2] / "docs/guests.md"
 
-#: What stands where a guest was not measured.
+#: What stands where a guest was not measured yet.
 UNKNOWN: Final = "not measured"
 
 _KEPT_ADDRESS: Final = f"{MAC} arp {ADDRESS}"
@@ -47,11 +47,6 @@ class Row:
     def of(cls, recipe: Recipe, *measured: str) -> Row:
         """With what the recipe says."""
         return cls(recipe.name, recipe.firmware, recipe.filesystems, recipe.initramfs, *measured)
-
-
-def agrees(cell: str, seen: str) -> bool:
-    """Whether the table says what was seen. A guest that was not measured is told so, and says nothing else."""
-    return cell in {seen, UNKNOWN}
 
 
 def rows(page: str) -> dict[str, Row]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import pytest
 
 from tests.guests.recipe import RECIPES, Recipe
-from tests.guests.table import PAGE, Row, rows, written
+from tests.guests.table import PAGE, UNKNOWN, Row, rows, written
 
 
 def test_every_guest_is_in_the_table_and_no_other() -> None:
@@ -15,6 +17,7 @@ def test_every_guest_is_in_the_table_and_no_other() -> None:
 @pytest.mark.parametrize("each", RECIPES, ids=lambda each: each.name)
 def test_its_row_says_what_it_is_made_of(each: Recipe) -> None:
     row, made_of = rows(PAGE.read_text())[each.name], Row.of(each)
+    assert UNKNOWN not in astuple(row)
     assert (row.firmware, row.filesystems, row.initramfs) == (made_of.firmware, made_of.filesystems, made_of.initramfs)
 
 
