@@ -301,6 +301,8 @@ _CODES: Final[Mapping[int, str]] = {
 def _refused(status: int, reply: Reply, text: bytes) -> DaemonRefusedError:
     code = str(reply.get("code") or _CODES.get(status, "internal" if status >= 500 else "request-invalid"))
     plain = text[:500].decode("utf-8", "replace").strip() if not reply else ""
+    if plain.startswith("<"):
+        plain = f"A page answers there, not the API: HTTP status {status}"
     message = str(reply.get("detail") or plain or f"HTTP status {status}")
     listed = reply.get("problems")
     first = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}

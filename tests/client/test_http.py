@@ -181,6 +181,7 @@ def test_a_daemon_that_does_not_answer():
         (405, b"Method not allowed\n", "method-not-allowed", "Method not allowed"),
         (400, b"Invalid manifest: version is required\n", "request-invalid", "Invalid manifest: version is required"),
         (502, b"", "internal", "HTTP status 502"),
+        (404, b"\n<!DOCTYPE html>\n<html>", "not-found", "A page answers there, not the API: HTTP status 404"),
         (400, b'{"problems": [1, {"code": "x"}], "detail": null}', "request-invalid", "HTTP status 400"),
     ],
 )
