@@ -17,8 +17,10 @@ from hypersdkd.engine.guest_files import WorkOrder, guest_run
 from hypersdkd.engine.plugins import Plugins
 from hypersdkd.engine.source_inspection import SourcePlaces
 from hypersdkd.engine.workshop import WorkerPlugins
+from hypersdkd.model.guest import Guest
 from hypersdkd.model.manifest import read_manifest
 from hypersdkd.model.manifest_draft import ManifestDraft, ManifestWish
+from hypersdkd.model.report import GuestFold
 from tests.engine.guests import folded
 from tests.problems import raises_problem
 from tests.sources.row import EXACT, Row
@@ -63,6 +65,21 @@ GENERATED = [
 ]
 
 
+def worked(guest: Guest, place: Path, plugins: WorkerPlugins) -> GuestFold:
+    """How a worker fared with ``guest``, whose output is to be below ``place``; its end is the journal's."""
+    out = str(place / "output" / "web01.qcow2")
+    directory = place / "guest"
+    directory.mkdir()
+    guest = replace(guest, outputs=(out,), output_root=str(place), output_name=out)
+    WorkOrder("web01.json", guest, (str(place),), (), plugins.names).write(directory)
+    done = subprocess.run(
+        guest_run(directory, "web01.json", "web01").command, check=False, capture_output=True, timeout=120
+    )
+    fold = folded(directory)
+    assert (done.returncode == 0) is (fold.problem is None), done.stderr
+    return fold
+
+
 @pytest.mark.parametrize("row", GENERATED, ids=str)
 def test_what_is_generated_is_converted_as_it_is(draft, tmp_path: Path, plugins: WorkerPlugins, row: Row) -> None:
     (tmp_path / "source").mkdir()
@@ -83,13 +100,9 @@ def test_what_is_generated_is_converted_as_it_is(draft, tmp_path: Path, plugins:
     assert {str(tmp_path / "source" / file.path) for file in source.files} == lying - {str(made.path)}
     assert all(file.checksum.startswith("sha256:") and file.size for file in source.files)
     assert [disk["virtual_size"] for disk in disks] == [-(-len(disk) // 512) * 512 for disk in made.disks]
-    out = str(tmp_path / "output" / "web01.qcow2")
-    directory = tmp_path / "guest"
-    directory.mkdir()
-    guest = replace(guest, outputs=(out,), output_root=str(tmp_path), output_name=out)
-    WorkOrder("web01.json", guest, (str(tmp_path),), (), plugins.names).write(directory)
-    subprocess.run(guest_run(directory, "web01.json", "web01").command, check=True, capture_output=True, timeout=120)
-    artifacts = folded(directory).report()["artifacts"]
+    done = worked(guest, tmp_path, plugins)
+    assert done.problem is None
+    artifacts = done.report()["artifacts"]
     assert isinstance(artifacts, Mapping)
     for output, disk in zip(artifacts["outputs"], made.disks, strict=True):
         (tmp_path / "right.raw").write_bytes(disk)
@@ -103,13 +116,7 @@ def test_no_other_file_is_taken_for_one_of_the_source(draft, tmp_path: Path, plu
     (guest,) = read_manifest(encoded(draft(made.path, checksums=True).document())).guests
     flat = made.path.with_name(f"{made.path.stem}-flat.vmdk")
     flat.write_bytes(bytes(flat.stat().st_size))
-    out = str(tmp_path / "output" / "web01.qcow2")
-    directory = tmp_path / "guest"
-    directory.mkdir()
-    guest = replace(guest, outputs=(out,), output_root=str(tmp_path), output_name=out)
-    WorkOrder("web01.json", guest, (str(tmp_path),), (), plugins.names).write(directory)
-    subprocess.run(guest_run(directory, "web01.json", "web01").command, check=False, capture_output=True, timeout=120)
-    problem = folded(directory).problem
+    problem = worked(guest, tmp_path, plugins).problem
     assert problem is not None
     assert (problem.code, flat.name in problem.message) == ("source-changed", True)
 

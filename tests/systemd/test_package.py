@@ -13,7 +13,7 @@ import pytest
 from hypersdkd import __version__
 from tests.images import MIB, raw_disk
 from tests.systemd.box import Box
-from tests.systemd.installed import QUEUE, ROOT, WORKER, journal, need_a_box, put, show, until
+from tests.systemd.installed import QUEUE, ROOT, WORKER, journal, put, show, until
 from tests.systemd.packages import NEWER, built, clean_root, install_package, newer
 from tests.systemd.test_install import commands
 
@@ -29,11 +29,8 @@ STAYS = r"/etc/(passwd|group|shadow|gshadow)-?|/var/lib/systemd/.*|/srv(/.*)?|/v
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory that the box sees as /srv/box."""
-    need_a_box()
-    shared = tmp_path_factory.mktemp("box")
-    shared.chmod(0o755)
+def shared(shared: Path) -> Path:
+    """With this package, one of a higher version, and disks in it."""
     (shared / Path(DEB).name).hardlink_to(built())
     (shared / "newer.deb").hardlink_to(newer(built()))
     raw_disk(shared / "web01.raw", 2 * MIB).chmod(0o644)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.images import MIB, raw_disk
 from tests.systemd.box import Box
-from tests.systemd.installed import ROOT, UNITS, WORKER, install, journal, need_a_box, put, until
+from tests.systemd.installed import ROOT, UNITS, WORKER, install, journal, put, until
 
 pytestmark = pytest.mark.system
 
@@ -18,10 +19,7 @@ UNIT_DIRECTORY = "/etc/systemd/system"
 
 
 @pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
-    need_a_box()
-    shared = tmp_path_factory.mktemp("box")
-    shared.chmod(0o755)
+def box(shared: Path) -> Iterator[Box]:
     raw_disk(shared / "web01.raw", 2 * MIB).chmod(0o644)
     with Box({shared: "/srv/box"}, [ROOT]) as box:
         install(box)

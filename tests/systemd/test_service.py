@@ -16,7 +16,6 @@ from tests.systemd.installed import (
     ROOT,
     build_vmdk,
     install,
-    need_a_box,
     put,
     show,
     start,
@@ -27,17 +26,14 @@ pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory that the box sees as /srv/box, with a small guest in it."""
-    shared = tmp_path_factory.mktemp("box")
-    shared.chmod(0o755)
+def shared(shared: Path) -> Path:
+    """With a small guest in it."""
     build_vmdk(shared / "web01.vmdk", size_mib=64, data_mib=4)
     return shared
 
 
 @pytest.fixture(scope="module")
 def box(shared: Path) -> Iterator[Box]:
-    need_a_box()
     with Box({shared: "/srv/box"}, [ROOT]) as box:
         install(box)
         yield box

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.systemd.box import Box
-from tests.systemd.installed import QUEUE, ROOT, drop, install, need_a_box, put, show, start, until
+from tests.systemd.installed import QUEUE, ROOT, drop, install, put, show, start, until
 
 pytestmark = pytest.mark.system
 
@@ -24,16 +24,7 @@ TimeoutAbortSec=5
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory that the box sees as /srv/box."""
-    shared = tmp_path_factory.mktemp("box")
-    shared.chmod(0o755)
-    return shared
-
-
-@pytest.fixture(scope="module")
 def box(shared: Path) -> Iterator[Box]:
-    need_a_box()
     with Box({shared: "/srv/box"}, [ROOT]) as box:
         install(box)
         put(box, (ROOT / "tests/systemd/site_plugin.py").read_text(), "/etc/hypersdkd/plugins.d/site.py")

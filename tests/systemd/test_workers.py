@@ -14,7 +14,7 @@ from tests.guests.tiny import encrypted_guest
 from tests.images import MIB, raw_disk
 from tests.plugins.test_boot_test import sector
 from tests.systemd.box import Box
-from tests.systemd.installed import QUEUE, ROOT, WORKER, journal, need_a_box, put, show, start, until
+from tests.systemd.installed import QUEUE, ROOT, WORKER, journal, put, show, start, until
 from tests.systemd.packages import built, install_package, newer, start_soon
 
 pytestmark = pytest.mark.system
@@ -33,11 +33,8 @@ LIMIT = f"/run/systemd/system/{WORKER}.service.d/limit.conf"
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory that the box sees as /srv/box."""
-    need_a_box()
-    shared = tmp_path_factory.mktemp("box")
-    shared.chmod(0o755)
+def shared(shared: Path) -> Path:
+    """With this package, one of a higher version, and disks in it."""
     (shared / "hypersdkd.deb").hardlink_to(built())
     (shared / "newer.deb").hardlink_to(newer(built()))
     encrypted_guest(shared / "fix01.raw", KEY, filler=0)
