@@ -58,10 +58,10 @@ def hypersdkd_fixers() -> Sequence[Fixer]:
 def fix_grub(context: FixContext) -> None:
     """Edit the texts; no program of the guest is run, so what an administrator wrote by hand stays."""
     unknown: dict[str, str] = {}
-    stable = _stable(context, unknown)
+    devices = StableNames(context.system.facts.devices)
+    stable = _stable(context, devices, unknown)
     serial = context.options.get("serial_console") is True
     files = dict(_files(context))
-    devices = StableNames(context.system.facts.devices)
     edit(context, _INSTALL, lambda text: boot_config.install_devices_stabilized(text, devices))
 
     def mended(text: str, kind: str) -> str:
@@ -79,9 +79,8 @@ def fix_grub(context: FixContext) -> None:
         context.warn(Problem("guest-device-unknown", f"the kernel is told of devices that are not known: {names}"))
 
 
-def _stable(context: FixContext, unknown: dict[str, str]) -> Callable[[str], str]:
+def _stable(context: FixContext, names: StableNames, unknown: dict[str, str]) -> Callable[[str], str]:
     facts = context.system.facts
-    names = StableNames(facts.devices)
     # A kernel without an initramfs knows UUIDs of partitions, but not of file systems.
     bare = bool(facts.kernels) and not any(kernel.initramfs for kernel in facts.kernels)
 

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -38,8 +38,6 @@ ENVIRONMENT = {
     "NO_COLOR": "Where it is set, nothing is coloured.",
 }
 
-Leaf = tuple[tuple[str, ...], argparse.ArgumentParser]
-
 
 def new_page(title: str, section: int) -> Page:
     """An empty page. Its date is that of ``SOURCE_DATE_EPOCH``, so that a package can be built twice alike."""
@@ -51,16 +49,6 @@ def sections(page: str, heading: str = "##") -> dict[str, str]:
     """What stands below each heading of a page, or of a part of one; what stands before the first is below ``""``."""
     parts = re.split(rf"^{heading} (.+)\n", page, flags=re.MULTILINE)
     return {"": parts[0], **dict(zip(parts[1::2], parts[2::2], strict=True))}
-
-
-def leaves(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[Leaf]:
-    """Each command with its words and its parser; an alias is none of its own."""
-    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not below:
-        yield words, parser
-    for action in below:
-        for choice in action._choices_actions:
-            yield from leaves(action.choices[choice.dest], (*words, choice.dest))
 
 
 def options(page: Page, parser: argparse.ArgumentParser, also: str = "") -> None:
@@ -98,7 +86,7 @@ def hyperctl() -> Page:
     page, parser = new_page("hyperctl", 1), arguments.build_parser()
     # Examples are left to the docs, and so is what is said of them.
     told = sections(re.sub(r"^The examples below .*\n", "", (DOCS / "hyperctl.md").read_text(), flags=re.MULTILINE))
-    commands = {" ".join(words): leaf for words, leaf in leaves(parser)}
+    commands = {" ".join(words): leaf for words, leaf in arguments.leaves(parser)}
     page.section("name")
     page.line(r"hyperctl \- watch and steer hypersdkd, which converts virtual machines for KVM")
     page.section("synopsis")

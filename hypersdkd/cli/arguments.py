@@ -120,6 +120,21 @@ def build_parser() -> Parser:
 _Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
+def leaves(
+    parser: argparse.ArgumentParser, words: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], argparse.ArgumentParser]]:
+    """Each command with its words and its parser; an alias is none of its own."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield words, parser
+    for action in below:
+        names: dict[argparse.ArgumentParser, str] = {}
+        for name, child in action.choices.items():
+            names.setdefault(child, name)
+        for child, name in names.items():
+            yield from leaves(child, (*words, name))
+
+
 def _leaf(commands: _Commands, name: str, help_text: str, run: str, *aliases: str) -> Parser:
     parser = commands.add_parser(name, help=help_text, description=help_text, aliases=aliases, allow_abbrev=False)
     parser.set_defaults(run=run)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import copy
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -19,9 +19,11 @@ from argcomplete.completers import SuppressCompleter
 from argcomplete.shell_integration import shellcode
 
 from hypersdkd.cli import exits
+from hypersdkd.cli.arguments import leaves
 from hypersdkd.cli.connection import connect
 from hypersdkd.cli.reply import rows, text
 from hypersdkd.cli.terminal import Terminal
+from hypersdkd.cli.text import is_offered
 from hypersdkd.model.problem import ProblemError
 
 #: Called by argcomplete with what is typed of a word, and with the arguments that stand already.
@@ -55,9 +57,9 @@ def complete(parser: argparse.ArgumentParser, exit_method: Callable[[int], None]
     options = [action for action in parser._actions if action.option_strings and action.dest not in ("help", "version")]
     for action in options:
         _teach(action, "")
-    for name, leaf in _leaves(parser):
+    for words, leaf in leaves(parser):
         for action in leaf._actions:
-            _teach(action, name)
+            _teach(action, words[-1] if words else "")
         for option in options:
             # The root's options are understood anywhere; one that is not there must not undo one that is.
             again = copy.copy(option)
@@ -66,17 +68,6 @@ def complete(parser: argparse.ArgumentParser, exit_method: Callable[[int], None]
     argcomplete.autocomplete(
         parser, always_complete_options=False, exit_method=exit_method, default_completer=SuppressCompleter()
     )
-
-
-def _leaves(parser: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """Each command's last word and its parser; once under each of its names, but each parser only once."""
-    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not below:
-        yield name, parser
-    for action in below:
-        named = {id(child): (word, child) for word, child in action.choices.items()}
-        for word, child in named.values():
-            yield from _leaves(child, word)
 
 
 def _teach(action: argparse.Action, command: str) -> None:
@@ -102,7 +93,7 @@ def paths(suffixes: Sequence[str] | None = None) -> Completer:
         try:
             for entry in Path(directory).expanduser().iterdir():
                 name = entry.name
-                if not name.startswith(part) or (name.startswith(".") and not part) or not name.isprintable():
+                if not is_offered(name, part):
                     continue
                 if entry.is_dir():
                     found.append(f"{directory}{name}/")

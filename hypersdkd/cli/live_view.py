@@ -10,10 +10,16 @@ from hypersdkd.cli.reply import rows, text
 from hypersdkd.client.http import Daemon, Reply
 from hypersdkd.client.live import LiveChanges
 from hypersdkd.model.change import Change
-from hypersdkd.model.job import JobState
+from hypersdkd.model.job import ENDED_STATES, JobState
 from hypersdkd.model.problem import fail
 
-_ENDED: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+#: Codes of a daemon that has no live events: an older one, or HyperSDK's own.
+NO_LIVE_EVENTS: Final = frozenset({"not-found", "method-not-allowed"})
+
+
+def look(daemon: Daemon) -> Reply:
+    """What :meth:`LiveView.looks` yields, asked for: the status reply with the running jobs in ``jobs``."""
+    return {**daemon.status(), "jobs": rows(daemon.active_jobs(), "jobs")}
 
 
 class LiveView:
@@ -89,5 +95,5 @@ class LiveView:
         if status == JobState.PENDING:  # a file, which may have the name of one that runs
             return
         self._jobs.pop(job_id, None)
-        if status in _ENDED:
+        if status in ENDED_STATES:
             self._ended[job_id] = status

@@ -33,6 +33,12 @@ class ManifestFile:
     text: bytes
     syntax: str
 
+    @property
+    def job_name(self) -> str:
+        """What its job is called where it does not say: standard input has no name, and ``manifest generate`` writes
+        ``NAME-manifest.json``."""
+        return Path(self.name).stem.removesuffix("-manifest") if self.syntax else ""
+
 
 def manifest_names(arguments: Namespace, action: str) -> list[str]:
     """The files that are meant, directories replaced by the manifests in them.

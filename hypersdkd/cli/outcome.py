@@ -8,7 +8,7 @@ from typing import Final
 from hypersdkd.cli.reply import inner, rows, text
 from hypersdkd.cli.terminal import Terminal
 from hypersdkd.client.http import Daemon, Reply
-from hypersdkd.model.job import JobState
+from hypersdkd.model.job import ENDED_STATES
 from hypersdkd.model.problem import Problem, ProblemError
 
 #: Results, warnings and failed guests of one job that are listed; the report has all.
@@ -20,7 +20,7 @@ _NO_RECORD: Final = frozenset({"not-found", "job-state", "job-unknown"})
 
 def record_of(daemon: Daemon, job: Mapping[str, object]) -> Reply:
     """The record of a job that has ended; empty where there is none."""
-    if text(job, "status") not in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED):
+    if text(job, "status") not in ENDED_STATES:
         return {}
     try:
         return daemon.job_report(text(job, "id"))

@@ -12,7 +12,7 @@ from hypersdkd.cli.reply import inner, rows, text, whole
 from hypersdkd.cli.terminal import Terminal
 from hypersdkd.cli.text import clean, duration, size
 from hypersdkd.client.http import Daemon, Reply
-from hypersdkd.model.job import JobState
+from hypersdkd.model.job import ENDED_STATES, JobState
 from hypersdkd.model.problem import Problem, ProblemError
 
 #: Seconds between two looks at jobs that are followed.
@@ -21,7 +21,6 @@ LOOK_EVERY: Final = 0.5
 #: Seconds for which a daemon may be away (a restart) while jobs are followed.
 PATIENCE: Final = 60.0
 
-_ENDED: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 
 _BAR_WIDTH: Final = 20
 
@@ -76,7 +75,7 @@ def job_lines(job: Mapping[str, object], *, width: int = 0) -> list[str]:
 def _parts(guest: Mapping[str, object], *, drawn: bool) -> dict[str, list[str]]:
     """The parts of a guest's line by their names in the concessions. One that has ended moves no more."""
     status = text(guest, "status")
-    ended = status in _ENDED
+    ended = status in ENDED_STATES
     stage = "" if ended else text(guest, "stage")
     parts = {"vm": clean(text(guest, "vm"), 40), "state": clean(stage or status, 20)}
     if not ended:
@@ -120,7 +119,7 @@ def follow(daemon: Daemon, job_ids: Sequence[str], terminal: Terminal, *, quiet:
                     continue
                 last_seen = time.monotonic()
                 lines += job_lines(job, width=terminal.width if terminal.interactive else 0)
-                if text(job, "status") in _ENDED:
+                if text(job, "status") in ENDED_STATES:
                     ended[job_id] = job
             if not quiet:
                 board.update(lines)

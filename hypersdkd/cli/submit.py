@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping
-from pathlib import Path
 
 from hypersdkd.cli import exits
 from hypersdkd.cli.connection import connect
@@ -51,9 +50,7 @@ def send_manifest(
     With ``several`` the job is shown with its file, since there are others.
     """
     try:
-        # Standard input has no name; `manifest generate` writes NAME-manifest.json.
-        name = Path(manifest.name).stem.removesuffix("-manifest") if manifest.syntax else ""
-        reply = daemon.submit_manifest(manifest.text, name=name)
+        reply = daemon.submit_manifest(manifest.text, name=manifest.job_name)
     except DaemonRefusedError as error:
         if not error.reply.get("errors"):
             raise

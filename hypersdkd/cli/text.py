@@ -33,6 +33,12 @@ def clean(text: object, limit: int = LONGEST) -> str:
     return given
 
 
+def is_offered(name: str, typed: str) -> bool:
+    """Whether a file is offered to who typed the beginning of its name: hidden ones not unasked, none that a terminal
+    would not show as it is."""
+    return name.startswith(typed) and name.isprintable() and (bool(typed) or not name.startswith("."))
+
+
 def counted(count: object, noun: str) -> str:
     """A number with what it counts: ``1 CPU``, ``2 CPUs``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -12,7 +12,7 @@ from typing import Final
 from hypersdkd.cli import exits
 from hypersdkd.cli.connection import connect, is_unreachable, local_queues
 from hypersdkd.cli.fitting import width_of
-from hypersdkd.cli.live_view import LiveView
+from hypersdkd.cli.live_view import NO_LIVE_EVENTS, LiveView, look
 from hypersdkd.cli.progress import job_lines
 from hypersdkd.cli.reply import rows, text
 from hypersdkd.cli.terminal import Terminal
@@ -26,8 +26,7 @@ from hypersdkd.model.problem import ProblemError, fail
 #: so, else empty; and the jobs that have ended since the look before, and how.
 _Look = tuple[Reply, str, list[tuple[str, str]]]
 
-#: Codes of one that has no live events (an older daemon, or HyperSDK's own), and of one that has no room for more now.
-_NO_LIVE_EVENTS: Final = frozenset({"not-found", "method-not-allowed"})
+#: Codes of a daemon that has no live events now, but may soon.
 _NOT_NOW: Final = frozenset({"daemon-unreachable", "request-busy"})
 
 
@@ -65,7 +64,7 @@ def _looks(
                 for reply in view.looks(interval):
                     yield reply, "", view.ended()
             except ProblemError as error:
-                if error.problem.code in _NO_LIVE_EVENTS:
+                if error.problem.code in NO_LIVE_EVENTS:
                     view = None
                 elif error.problem.code not in _NOT_NOW:
                     raise
@@ -78,7 +77,7 @@ def _look(daemon: Daemon | None, queues: Callable[[], list[OfflineQueue]]) -> tu
     why = "The daemon was not asked"
     try:
         if daemon is not None:
-            return {**daemon.status(), "jobs": rows(daemon.active_jobs(), "jobs")}, ""
+            return look(daemon), ""
     except ProblemError as error:
         if not is_unreachable(error):
             raise

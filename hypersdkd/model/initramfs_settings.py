@@ -25,8 +25,7 @@ def initramfs_tools_modules(text: str, modules: Sequence[str]) -> str:
     lacking = [name for name in modules if name not in there]
     if not lacking:
         return text
-    end = "" if not text or text.endswith("\n") else "\n"
-    return text + end + "".join(f"{name}\n" for name in lacking)
+    return _with_lines(text, lacking)
 
 
 def dracut_drivers(text: str, modules: Sequence[str]) -> str:
@@ -35,16 +34,14 @@ def dracut_drivers(text: str, modules: Sequence[str]) -> str:
     added = f'add_drivers+=" {" ".join(modules)} "'
     if added in (line.strip() for line in text.split("\n")):
         return text
-    end = "" if not text or text.endswith("\n") else "\n"
-    return f"{text}{end}# The disk and the network of KVM.\n{added}\n"
+    return _with_lines(text, ["# The disk and the network of KVM.", added])
 
 
 def mkinitcpio_modules(text: str, modules: Sequence[str]) -> str:
     """``/etc/mkinitcpio.conf``, or a file beside it, with these modules in its last ``MODULES``, which counts."""
     last = next(reversed(list(_MKINITCPIO_MODULES.finditer(text))), None)
     if last is None:
-        end = "" if not text or text.endswith("\n") else "\n"
-        return f"{text}{end}MODULES+=({' '.join(modules)})\n"
+        return _with_lines(text, [f"MODULES+=({' '.join(modules)})"])
     group = "string" if last["array"] is None else "array"
     words = re.sub(r"#[^\n]*|[\"']", " ", last[group])
     there = set(words.replace("-", "_").split())
@@ -59,3 +56,8 @@ def mkinitcpio_modules(text: str, modules: Sequence[str]) -> str:
 def mkinitcpio_sets_modules(text: str) -> bool:
     """Whether a file of ``/etc/mkinitcpio.conf.d`` has its own ``MODULES``, by which those of before may be lost."""
     return _MKINITCPIO_MODULES.search(text) is not None
+
+
+def _with_lines(text: str, added: Sequence[str]) -> str:
+    end = "" if not text or text.endswith("\n") else "\n"
+    return text + end + "".join(f"{line}\n" for line in added)

@@ -20,6 +20,9 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+#: The states that a job stays in, unless it is retried.
+ENDED_STATES: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+
 #: Files that record an outcome beside a job's file; never jobs themselves.
 SIDECAR_SUFFIXES: Final = (".report.json", ".meta.json", ".error.json")
 

@@ -21,7 +21,7 @@ from hypersdkd.cli.tui.dialogs import Confirm, Help, Submit
 from hypersdkd.cli.tui.following import Following, Look
 from hypersdkd.cli.tui.job_screen import JobScreen
 from hypersdkd.cli.tui.jobs_table import JobsTable
-from hypersdkd.cli.tui.words import status_lines
+from hypersdkd.cli.tui.words import problem_text, status_lines
 from hypersdkd.client.http import Daemon, Reply
 from hypersdkd.model.problem import Problem, ProblemError
 
@@ -198,8 +198,7 @@ class QueueApp(App[int]):
 
         def send() -> Reply:
             manifest = read_manifest_file(str(Path(path).expanduser()))
-            name = Path(manifest.name).stem.removesuffix("-manifest") if manifest.syntax else ""
-            return self._daemon.submit_manifest(manifest.text, name=name)
+            return self._daemon.submit_manifest(manifest.text, name=manifest.job_name)
 
         ask(self, send, lambda reply: self._say(f"Submitted as {clean(text(reply, 'job_id'))}"), self._fail)
 
@@ -224,8 +223,7 @@ class QueueApp(App[int]):
             self.screen.look()
 
     def _fail(self, problem: Problem) -> None:
-        said = f"{clean(problem.message, 1000)}\nremedy: {clean(problem.remedy, 1000)}"
-        self.notify(said, severity="error", timeout=15, markup=False)
+        self.notify(problem_text(problem), severity="error", timeout=15, markup=False)
 
     def _ask_page(self) -> None:
         table = self.screen_stack[0].query_one(JobsTable)

@@ -12,6 +12,8 @@ from textual.screen import ModalScreen
 from textual.suggester import Suggester
 from textual.widgets import Button, Input, Static
 
+from hypersdkd.cli.text import is_offered
+
 _HELP: Final = """\
 1-6          jobs that are active, pending, completed,
              failed, cancelled; all jobs
@@ -106,12 +108,8 @@ class PathSuggester(Suggester):
         typed = Path(value).expanduser()
         directory, start = (typed, "") if value.endswith("/") else (typed.parent, typed.name)
         try:
-            found = min(path for path in directory.iterdir() if _offered(path.name, start))
+            found = min(path for path in directory.iterdir() if is_offered(path.name, start))
             end = "/" if found.is_dir() else ""
         except (OSError, ValueError):
             return None
         return f"{value}{found.name[len(start) :]}{end}"
-
-
-def _offered(name: str, start: str) -> bool:
-    return name.startswith(start) and name.isprintable() and (bool(start) or not name.startswith("."))

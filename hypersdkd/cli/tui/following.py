@@ -7,16 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from hypersdkd.cli.live_view import LiveView
-from hypersdkd.cli.reply import rows
+from hypersdkd.cli.live_view import NO_LIVE_EVENTS, LiveView, look
 from hypersdkd.client.http import Daemon, Reply
 from hypersdkd.model.problem import Problem, ProblemError
 
 #: Seconds between two looks, and between two attempts to reach a daemon that is away.
 INTERVAL: Final = 0.5
-
-#: Codes of one that has no live events (an older daemon, or HyperSDK's own).
-_NO_LIVE_EVENTS: Final = frozenset({"not-found", "method-not-allowed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +52,7 @@ class Following:
                 if view is not None:
                     self._follow(view)
             except ProblemError as error:
-                if error.problem.code in _NO_LIVE_EVENTS:
+                if error.problem.code in NO_LIVE_EVENTS:
                     view = None
             if not self._closed.is_set():
                 self._tell(self._asked())
@@ -70,6 +66,6 @@ class Following:
 
     def _asked(self) -> Look:
         try:
-            return Look("asking", {**self._daemon.status(), "jobs": rows(self._daemon.active_jobs(), "jobs")})
+            return Look("asking", look(self._daemon))
         except ProblemError as error:
             return Look("away", problem=error.problem)

@@ -11,11 +11,10 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from hypersdkd.cli.reply import rows, text
-from hypersdkd.cli.text import clean
 from hypersdkd.cli.tui.asking import Answered, ask
-from hypersdkd.cli.tui.words import job_text
+from hypersdkd.cli.tui.words import job_text, problem_text
 from hypersdkd.client.http import Daemon, Reply
-from hypersdkd.model.job import JobState
+from hypersdkd.model.job import ENDED_STATES
 from hypersdkd.model.problem import Problem, ProblemError
 
 #: Lines of the log that are shown.
@@ -23,8 +22,6 @@ _LOG_LINES: Final = 200
 
 #: Seconds between two looks at a job that has not ended.
 _EVERY: Final = 1.0
-
-_ENDED: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 
 
 class JobScreen(Screen[None]):
@@ -97,14 +94,13 @@ class JobScreen(Screen[None]):
         self._asked = False
         job, events, log = (part if isinstance(part, dict) else {} for part in reply.values())
         self._seen = (job, events, log)
-        self._ended = text(job, "status") in _ENDED
+        self._ended = text(job, "status") in ENDED_STATES
         self._show()
 
     def _fail(self, problem: Problem) -> None:
         self._asked = False
         if self._seen is None:
-            said = f"{clean(problem.message, 1000)}\nremedy: {clean(problem.remedy, 1000)}"
-            self.query_one("#job", Static).update(said)
+            self.query_one("#job", Static).update(problem_text(problem))
 
     def _show(self) -> None:
         if self._seen is None:

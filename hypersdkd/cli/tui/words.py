@@ -44,6 +44,11 @@ def status_lines(look: Look, last: Mapping[str, object]) -> tuple[str, str]:
     return "  ".join(filter(None, parts)), queue
 
 
+def problem_text(problem: Problem) -> str:
+    """A problem in two lines."""
+    return f"{clean(problem.message, 1000)}\nremedy: {clean(problem.remedy, 1000)}"
+
+
 def job_cells(row: Mapping[str, object]) -> tuple[str, str, str, str, str]:
     """A row of the table: name, status, stage, percent, time."""
     name = clean(text(row, "name") or text(row, "id"), 200)
